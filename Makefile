@@ -1,0 +1,65 @@
+# `make test`, `make demo` and `make ui` each do all set-up themselves; nothing outside this folder is touched.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# Empty means "write .pyc files": without them every start of Python costs seconds more.
+export PYTHONDONTWRITEBYTECODE :=
+export MLOPS_HOME ?= $(CURDIR)/var
+override MLOPS_HOME := $(abspath $(MLOPS_HOME))
+export DAGSTER_HOME := $(MLOPS_HOME)/dagster
+export DVC_NO_ANALYTICS := 1
+
+UV_VERSION := 0.13.8
+UV_FOUND := $(shell command -v uv 2>/dev/null)
+UV := $(if $(and $(UV_FOUND),$(shell uv --version 2>/dev/null)),uv,.tools/uv/bin/uv)
+READY := .venv/.ready
+BIN := .venv/bin
+
+.PHONY: help setup test ui lock clean
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+# The venv is private, so a Python that is "externally managed" (PEP 668) stays as it is.
+.tools/uv/bin/uv:
+	python3 -m venv .tools/uv || { echo "python3 cannot make a venv: apt-get install python3-venv" >&2; exit 1; }
+	.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(READY): pyproject.toml requirements.lock | $(filter-out uv,$(UV))
+	$(UV) venv --quiet --allow-existing .venv
+	$(UV) pip sync --quiet --python .venv --require-hashes requirements.lock
+	$(UV) pip install --quiet --python .venv --no-deps --editable .
+	touch $@
+
+$(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
+	mkdir -p $(@D)
+	ln -sfn $(CURDIR)/$< $@
+	touch -h $@
+
+# `dagster dev` without make reads .env; a variable that is already set wins over it.
+.env: Makefile
+	printf 'MLOPS_HOME=$${MLOPS_HOME:-%s}\nDAGSTER_HOME=$${DAGSTER_HOME:-%s}\n' '$(CURDIR)/var' '$(CURDIR)/var/dagster' > $@
+
+setup: $(READY) $(DAGSTER_HOME)/dagster.yaml .env ## everything the other targets need
+
+test: setup ## lint, types, import rules, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	env -u DAGSTER_HOME -u MLOPS_HOME $(BIN)/pytest # no test may lean on the running system
+
+ui: export PYTHONWARNINGS := ignore:Function `dev_command`
+ui: setup ## Dagster at http://127.0.0.1:3000
+	exec $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(or $(PORT),3000)
+
+COMPILE := pip compile pyproject.toml --group dev --all-extras --universal --generate-hashes --no-emit-index-url --no-header --quiet
+lock: | $(filter-out uv,$(UV)) ## resolve anew, newest versions
+	$(UV) $(COMPILE) --upgrade --output-file requirements.lock
+
+lock-check: | $(filter-out uv,$(UV)) # the lock still fits pyproject.toml
+	cp requirements.lock $(READY).lock && $(UV) $(COMPILE) --output-file $(READY).lock && cmp requirements.lock $(READY).lock
+
+clean:
+	rm -rf .venv .tools .env
