@@ -1,0 +1,1 @@
+"""A churn model that looks after itself, as one Dagster asset graph."""

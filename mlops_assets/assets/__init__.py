@@ -1,0 +1,1 @@
+"""The assets, one module per layer: each is a call into a rule room and a report of what came out."""

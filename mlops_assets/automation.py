@@ -1,0 +1,38 @@
+"""The jobs: which assets a month, its outcomes, a training and a new champion materialize."""
+
+import dagster as dg
+
+from mlops_assets.partitions import BATCHES
+
+PREDICTED = ("predictions", "drift_report", "evidently_report")
+JOB_ASSETS = {
+    "score": (
+        "raw_customers",
+        "quarantined_customers",
+        "validated_customers",
+        "customer_features",
+        *PREDICTED,
+    ),
+    "learn": ("raw_outcomes", "quarantined_outcomes", "validated_outcomes", "labelled_customers"),
+    "retrain": ("training_set", "churn_model", "model_evaluation", "promotion_verdict", "champion"),
+    "rescore": PREDICTED,
+}
+TOLD = {
+    "score": "A month's customers, from the landed file to scores and a drift report.",
+    "learn": "A month's outcomes, from the landed file to labels: it makes the month mature.",
+    "retrain": "Challengers from every mature month up to as_of, their evaluation, the verdict, and the champion.",
+    "rescore": "A month's scores and drift report again, after the champion changed.",
+}
+
+
+JOBS = [
+    dg.define_asset_job(
+        name,
+        # Keys and not strings: a selection given as text needs an antlr that DVC may not leave us.
+        selection=dg.AssetSelection.assets(*assets),
+        partitions_def=None if name == "retrain" else BATCHES,
+        description=TOLD[name],
+        tags={"mlops/job": name},
+    )
+    for name, assets in JOB_ASSETS.items()
+]

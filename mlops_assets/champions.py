@@ -1,0 +1,57 @@
+"""The champion as it lies on disk: its row, its model, what it promised and what it learned from.
+
+The folder `4_model/champion/` is the authority for scoring; the registry's alias is its published copy. Nothing here
+imports a tracker, so that scores go out when the registry is down.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mlops_assets.storage import Bundle, DamagedError, Layers, bytes_table, md5, table_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The model that scores; `reference`: features, score and label of the training months that drift compares with."""
+
+    candidate: str
+    model_md5: str
+    model: bytes
+    threshold: float
+    as_of: str
+    reference: pd.DataFrame
+
+
+def read_champion(layers: Layers) -> Champion | None:
+    """The champion, None when there is none yet. Raises DamagedError when its files are not what its row says."""
+    for attempt in (1, 2):
+        if not layers.exists("champion"):
+            return None
+        row = layers.read("champion").iloc[0]
+        try:
+            return Champion(
+                candidate=str(row.candidate),
+                model_md5=str(row.model_md5),
+                model=layers.file("champion", f"{row.model_md5}.cbm"),
+                threshold=float(row.threshold),
+                as_of=str(row.as_of),
+                reference=bytes_table(layers.file("champion", f"{row.reference_md5}.parquet")),
+            )
+        except DamagedError:  # it was replaced between the two reads: read the new one
+            if attempt == 2:  # noqa: PLR2004
+                raise
+    return None
+
+
+def crown(candidate: pd.Series, *, model: bytes, scores: bytes, reference: pd.DataFrame, verdict: bytes) -> Bundle:
+    """The champion's table and files, made from a row of `Candidates` and the verdict that promoted it."""
+    known = table_bytes(reference)
+    row = {**candidate.to_dict(), "reference_md5": md5(known), "verdict_md5": md5(verdict)}
+    files = {
+        f"{candidate.model_md5}.cbm": model,
+        f"{candidate.scores_md5}.parquet": scores,
+        f"{md5(known)}.parquet": known,
+        f"{md5(verdict)}.json": verdict,
+    }
+    return Bundle(pd.DataFrame([row]), files)

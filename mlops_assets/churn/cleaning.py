@@ -1,0 +1,308 @@
+"""From the bytes of a landed file to typed rows: what is refused, what is quarantined, what is merely news.
+
+Three kinds of fault. *File*: it cannot be read as the table it claims to be; nothing of it is used. *Row*: impossible or
+unparseable; it goes to quarantine with every rule it broke, and the rest is used. *News*: unseen or missing, passed on
+with a warning, since judging news is the drift gate's work. The rules themselves stand in `schemas`.
+
+Lines are split one by one: a stray quote then spoils its own line and not the rest of the file, and every row keeps the
+line number that an editor shows.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaErrors
+
+from mlops_assets.churn import schemas
+from mlops_assets.churn.schemas import (
+    Customers,
+    QuarantinedRows,
+    RawRows,
+    ValidatedCustomers,
+    ValidatedOutcomes,
+    fields,
+)
+
+SOURCE = tuple(fields(RawRows))
+OUR_NAME = {theirs: ours for ours, (theirs, _) in schemas.PUBLIC_EXPORT.items()}
+
+
+class FileRefused(ValueError):  # noqa: N818 - a refusal is what happened, and what callers say
+    """A landed file that cannot be read as the table it claims to be; `file` names it, the message says what next."""
+
+    def __init__(self, file: str, what: str, next_step: str) -> None:
+        """`what` is wrong with `file`, and the step that repairs it."""
+        super().__init__(f"{file}: {what} {next_step}")
+        self.file = file
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something new that is no fault; `rows` is how many rows show it, 0 where it concerns the whole file."""
+
+    kind: str
+    column: str
+    detail: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A file that could be read: its rows as `RawRows`, and what is new about it."""
+
+    rows: pd.DataFrame
+    news: tuple[News, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """Rows that keep their contract, typed; those that do not, as `QuarantinedRows`; and what is new among the good."""
+
+    good: pd.DataFrame
+    quarantined: pd.DataFrame
+    news: tuple[News, ...]
+
+    @property
+    def quarantined_share(self) -> float:
+        """Share of the landed rows that were quarantined, in [0, 1]."""
+        return len(self.quarantined) / max(len(self.good) + len(self.quarantined), 1)
+
+
+# ---------------------------------------------------------------------------------------------------------- files
+
+
+def read_landed(content: bytes, *, file: str, columns: Sequence[str]) -> Landed:
+    """The rows of a landed CSV file in either form, under our column names, every cell as text.
+
+    `columns` must be there; others are kept and told as news. Raises FileRefused.
+    """
+    text, news = decode(content, file=file)
+    lines = text.split("\n")
+    header = read_header(lines[0], file=file, columns=columns)
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    found = [split_line(line, len(header)) for line in lines[1:]]
+    rows = [
+        (*(cells or [None] * len(header)), file, digest, number, None if cells else line)
+        for number, (line, cells) in enumerate(zip(lines[1:], found, strict=True), start=2)
+        if line.strip()
+    ]
+    if not rows:
+        raise FileRefused(file, "it has a header and no rows.", "Export it again; an empty month is not landed at all.")
+    table = pd.DataFrame(rows, columns=[*header, *SOURCE]).astype({"source_line": "int64"})
+    known = {*OUR_NAME.values(), *columns, "assignment", "assignment_chance"}
+    extra = [
+        News("extra column", name, "not in the contract; kept in raw only", 0) for name in header if name not in known
+    ]
+    return Landed(table, (*news, *extra))
+
+
+def decode(content: bytes, *, file: str) -> tuple[str, tuple[News, ...]]:
+    """Text of the file with plain line ends, and what was odd about its bytes. Raises FileRefused."""
+    if not content.strip():
+        raise FileRefused(file, "it is empty.", "Export it again.")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise FileRefused(file, "it is UTF-16.", "Save it as UTF-8.")
+    if b"\0" in content:
+        raise FileRefused(file, "it is no CSV but binary data.", "Export it as comma-separated text in UTF-8.")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        what = f"it is not UTF-8 (byte {error.start}, line {line})."
+        raise FileRefused(file, what, "Save it as UTF-8.") from None
+    news = []
+    if content.startswith(b"\xef\xbb\xbf"):
+        news.append(News("byte order mark", "", "the file starts with a BOM; read as UTF-8", 0))
+    if "\r\n" in text:
+        news.append(News("CRLF line ends", "", "read as plain line ends", 0))
+    return text.replace("\r\n", "\n"), tuple(news)
+
+
+def read_header(line: str, *, file: str, columns: Sequence[str]) -> list[str]:
+    """Our names for the columns of the file, foreign ones as they are. Raises FileRefused."""
+    cells = split_line(line, None) or [line]
+    header = [OUR_NAME.get(name.strip(), name.strip()) for name in cells]
+    if len(header) == 1 and len(columns) > 1:
+        for delimiter, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+            if delimiter in line:
+                raise FileRefused(file, f"its fields are separated by {name}.", "Export it with commas.")
+    if missing := [name for name in columns if name not in header]:
+        aka = [f"{name} (or {schemas.PUBLIC_EXPORT[name][0]})" for name in missing]
+        raise FileRefused(
+            file, f"columns are missing: {', '.join(aka)}.", "Export it with all columns of docs/data.md."
+        )
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        raise FileRefused(file, f"columns appear twice: {', '.join(map(repr, twice))}.", "Leave one of each.")
+    if reserved := [name for name in header if name in SOURCE]:
+        raise FileRefused(file, f"columns have reserved names: {', '.join(reserved)}.", "Rename or drop them.")
+    return header
+
+
+def split_line(line: str, width: int | None) -> list[str] | None:
+    """Cells of one line of CSV; None where it cannot be split or has not `width` of them."""
+    try:
+        cells = next(csv.reader([line], strict=True), None)
+    except csv.Error:
+        return None
+    return cells if cells is not None and width in (None, len(cells)) else None
+
+
+def render(rows: pd.DataFrame, columns: Sequence[str]) -> bytes:
+    """`columns` of landed rows as CSV bytes; each row keeps its line number, and a row that did not fit still does not."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    line = 1
+    for cells, text, number in zip(rows[list(columns)].to_numpy(), rows.source_text, rows.source_line, strict=True):
+        out.write("\n" * (number - line - 1))
+        # One quoted cell: a cut row must not become whole because the column it lacks went to the other file.
+        writer.writerow(cells if text is None else [text])
+        line = number
+    return out.getvalue().encode()
+
+
+# ----------------------------------------------------------------------------------------------------------- rows
+
+
+def clean_customers(raw: pd.DataFrame) -> Cleaned:
+    """Landed customers, shape (n, >= 20), sorted into those that keep `ValidatedCustomers` and those that do not."""
+    typed, faults = parse(raw, Customers)
+    cleaned = part(raw, typed, faults, ValidatedCustomers)
+    return Cleaned(cleaned.good, cleaned.quarantined, customer_news(cleaned.good))
+
+
+def clean_outcomes(raw: pd.DataFrame, *, known: Iterable[str]) -> Cleaned:
+    """Landed outcomes, sorted into those that keep `ValidatedOutcomes` and those that do not.
+
+    `known` are the validated customers of the batch: an outcome of anybody else is quarantined. A file without
+    assignments says that nobody got an offer: none, with chance 1.
+    """
+    whole = raw.reindex(columns=[*fields(ValidatedOutcomes), *SOURCE])
+    typed, faults = parse(whole, ValidatedOutcomes)
+    typed = typed.assign(
+        assignment=typed.assignment.fillna("none"),
+        assignment_chance=typed.assignment_chance.where(whole.assignment_chance.notna(), 1.0),
+    )
+    named = typed.customer_id.notna()
+    faults += [
+        (row, "customer_id: no validated customer of this batch")
+        for row in typed.index[named & ~typed.customer_id.isin(set(known))]
+    ]
+    cleaned = part(raw, typed, faults, ValidatedOutcomes)
+    good = cleaned.good.astype({"churned": "int64"})
+    return Cleaned(good, cleaned.quarantined, ())
+
+
+Faults = list[tuple[int, str]]  # position of a row, rule it broke
+
+
+def parse(raw: pd.DataFrame, schema: type[pa.DataFrameModel]) -> tuple[pd.DataFrame, Faults]:
+    """Columns of `schema` as its types, NA where a cell is blank or unparseable, and a fault for each unparseable."""
+    columns = schema.to_schema().columns
+    faults: Faults = [
+        (row, "row: does not have as many fields as the header") for row in raw.index[raw.source_text.notna()]
+    ]
+    typed: dict[str, pd.Series] = {}
+    for name, column in columns.items():
+        cells = raw[name].astype(object)
+        text = cells.where(cells.isna(), cells.astype(str).str.strip()).replace("", None)
+        kind = str(column.dtype)
+        if kind == "str":
+            typed[name] = text.where(text.notna(), None)
+            continue
+        words = {word: str(number) for word, number in schemas.PUBLIC_EXPORT.get(name, ("", {}))[1].items()}
+        number = pd.to_numeric(text.replace(words), errors="coerce").astype("float64")
+        whole = kind.lower().startswith("int")
+        wrong = text.notna() & (number.isna() | (whole & (number % 1 != 0)))
+        faults += [(row, f"{name}: not a {'whole ' if whole else ''}number") for row in raw.index[wrong]]
+        typed[name] = number.mask(wrong).astype("Int64") if whole else number.mask(wrong)
+    return pd.DataFrame(typed, index=raw.index), faults
+
+
+def part(raw: pd.DataFrame, typed: pd.DataFrame, faults: Faults, schema: type[pa.DataFrameModel]) -> Cleaned:
+    """Rows of `typed` that keep `schema`, and the landed form of those that do not."""
+    broken: dict[int, list[str]] = {}
+    for row, rule in [*faults, *broken_rules(typed, schema)]:
+        rules = broken.setdefault(row, [])
+        # A cell that could not be read is not also "missing".
+        if rule not in rules and not (rule.endswith(": missing") and any(r.startswith(rule[:-7]) for r in rules)):
+            rules.append(rule)
+    good = typed.drop(index=list(broken)).reset_index(drop=True)
+    return Cleaned(good, quarantine(raw, broken), ())
+
+
+def broken_rules(typed: pd.DataFrame, schema: type[pa.DataFrameModel]) -> Faults:
+    """Position and rule of everything in `typed` that breaks `schema`."""
+    ready = typed.astype(
+        {name: "int64" for name in fields(schema) if kind_of(schema, name) == "int64" and typed[name].notna().all()}
+    )
+    try:
+        schema.validate(ready, lazy=True)
+    except SchemaErrors as errors:
+        cases = errors.failure_cases
+        cases = cases[cases["index"].notna()].drop_duplicates(["index", "column", "check"])
+        return [
+            (int(case.index_), rule_name(case.schema_context, case.column, case.check))
+            for case in cases.rename(columns={"index": "index_"}).itertuples()
+        ]
+    return []
+
+
+def kind_of(schema: type[pa.DataFrameModel], column: str) -> str:
+    """Name of a column's type in its contract."""
+    return str(schema.to_schema().columns[column].dtype)
+
+
+def rule_name(context: str, column: str, check: str) -> str:
+    """A broken rule in words: `column: rule`, or the rule's own name where it spans columns."""
+    if context == "DataFrameSchema":
+        return check.replace("_", " ")
+    words = {"not_nullable": "missing", "field_uniqueness": "appears more than once in the file"}
+    return f"{column}: {words.get(check, 'not ' + check.replace('_', ' '))}"
+
+
+def quarantine(raw: pd.DataFrame, broken: dict[int, list[str]]) -> pd.DataFrame:
+    """The landed rows at the positions in `broken`, as `QuarantinedRows`."""
+    rows = raw.loc[sorted(broken)]
+    cells = rows.drop(columns=list(SOURCE))
+    table = pd.DataFrame(
+        {
+            "customer_id": rows.customer_id.astype(object).where(rows.customer_id.notna(), None),
+            "rules": ["; ".join(broken[row]) for row in rows.index],
+            "values": ["; ".join(offending(rows.loc[row], broken[row])) for row in rows.index],
+            "source_file": rows.source_file,
+            "source_line": rows.source_line,
+            "row": [text if text is not None else cells.loc[row].to_json() for row, text in rows.source_text.items()],
+        },
+    ).reset_index(drop=True)
+    # An empty quarantine must have the contract's types too.
+    return table.astype({name: "int64" if name == "source_line" else object for name in fields(QuarantinedRows)})
+
+
+def offending(row: pd.Series, rules: Sequence[str]) -> list[str]:
+    """`column=value` of each column that a rule in `rules` names."""
+    named = dict.fromkeys(rule.split(":")[0] for rule in rules)
+    return [f"{name}={row[name]}" for name in named if name in row.index]
+
+
+def customer_news(good: pd.DataFrame) -> tuple[News, ...]:
+    """Levels that the contract does not know, and missing values, among rows that keep it."""
+    news = []
+    for column in good:
+        known = schemas.levels(column)
+        unseen = good[column][good[column].notna() & ~good[column].isin(known)] if known else good[column].iloc[:0]
+        news += [
+            News("unseen level", column, repr(name), int(rows))
+            for name, rows in unseen.value_counts().sort_index().items()
+        ]
+        missing = good[column].isna()
+        if column == "total_charges":  # blank means "not billed yet": all 11 blanks of the public export have tenure 0
+            missing &= good.tenure.ne(0).fillna(value=True)
+        if missing.any():
+            news.append(News("missing values", column, f"{missing.mean():.1%} of the rows", int(missing.sum())))
+    return tuple(news)

@@ -1,0 +1,146 @@
+"""Decides whether a challenger replaces the champion; whether it may score at all is asked in `floors`.
+
+Both are held against the same rows, pair by pair: "the higher AUC wins" promotes half of the equally good. It asks for
+a gain in log-loss that an interval tells from none, and that is worth the change, since with enough rows any difference
+is significant. The AUC must surely not fall by much; it need not rise, or a challenger that only repairs the level of
+the scores after a change of prevalence could never pass. No segment may pay for the rest. A tie keeps the champion.
+Which rows are fair to both (out of sample, several batches) is the caller's to choose; nothing is moved here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mlops_assets.gates.estimates import Estimate, auc_gain, loss_gain, mean_with_interval, row_losses
+from mlops_assets.gates.evidence import Rows, column_of, cuts_of, fault_of, read_rows, shortage_of
+from mlops_assets.gates.floors import FloorsJudgement, floors_findings, judge_floors
+from mlops_assets.gates.requirements import PromotionFindings, Requirement, conclude, findings_of, held_to
+from mlops_assets.gates.verdict import Verdict
+
+__all__ = [
+    "Comparison",
+    "FloorsJudgement",
+    "PromotionFindings",
+    "Requirement",
+    "compare",
+    "comparison_findings",
+    "floors_findings",
+    "judge_floors",
+]
+
+FEW_IN_A_SEGMENT = 50
+"""Rows below which a segment cannot stop a challenger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Challenger against champion; `gain`, `lower`, `upper` in nats of log-loss, positive if the challenger is better.
+
+    None where the rows cannot be compared. `by_metric`: log_loss, relative_gain (share of the champion's log-loss),
+    roc_auc; `by_segment`: the gain in log-loss of each segment. `meaning` says why in a sentence.
+    """
+
+    verdict: Verdict
+    meaning: str
+    gain: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    by_metric: tuple[Requirement, ...] = ()
+    by_segment: tuple[Requirement, ...] = ()
+
+
+def compare(  # noqa: PLR0913
+    champion_scores: npt.ArrayLike,
+    challenger_scores: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    segments: pd.DataFrame | npt.ArrayLike | None = None,
+    weights: npt.ArrayLike | None = None,
+    batches: npt.ArrayLike | None = None,
+    interval: float = 0.95,
+    min_relative_gain: float = 0.03,
+    max_auc_loss: float = 0.01,
+    segment_tolerance: float = 0.02,
+    min_batches: int = 3,
+    min_rows: int = 300,
+) -> Comparison:
+    """Verdict on the challenger, by scores of the same rows that neither model has seen; arrays of shape (n,).
+
+    PASS if the lower end of the gain in log-loss is above 0, the gain is at least `min_relative_gain` of the champion's
+    log-loss, the lower end of the gain in AUC is above -`max_auc_loss`, and no segment is worse by more than
+    `segment_tolerance` nats for certain (its interval is widened for their number). `segments`: one cut, or a frame
+    with a column for each, shape (n, cuts). `batches`: the batch of each row. UNKNOWN with fewer than `min_batches`
+    batches (if handed over), `min_rows` rows or 20 rows of either label, or a value that is missing or impossible.
+    Raises ValueError when the shapes differ.
+    """
+    rows = read_rows(labels, weights, {"champion": champion_scores, "challenger": challenger_scores})
+    known = None if batches is None else pd.Series(column_of(batches, rows))
+    cuts = cuts_of(segments, rows)
+    if fault := fault_of(rows):
+        return Comparison(Verdict.UNKNOWN, fault)
+    champion, challenger = rows.scores["champion"], rows.scores["challenger"]
+    gain = loss_gain(rows.labels, champion, challenger, rows.weights, interval=interval)
+    by_metric = _by_metric(rows, gain, interval, min_relative_gain, max_auc_loss)
+    by_segment = _by_segment(rows, cuts, interval, segment_tolerance)
+    shortage = shortage_of(rows, min_rows)
+    if known is not None and known.nunique() < min_batches:
+        shortage = f"cannot tell from {known.nunique()} batches, {min_batches} are needed"
+    verdict, meaning = conclude((*by_metric, *by_segment), shortage, by_metric[0].meaning)
+    if verdict is Verdict.FAIL and np.array_equal(champion, challenger):
+        meaning = "equal: both give every row the same score, and a tie keeps the champion"
+    return Comparison(verdict, meaning, gain.value, gain.lower, gain.upper, by_metric, by_segment)
+
+
+def _by_metric(
+    rows: Rows, gain: Estimate, interval: float, min_relative_gain: float, max_auc_loss: float
+) -> tuple[Requirement, ...]:
+    """What is asked of all rows together."""
+    champion, challenger = rows.scores["champion"], rows.scores["challenger"]
+    loss = float(np.average(row_losses(rows.labels, champion), weights=rows.weights))
+    relative = Estimate(gain.value / loss, gain.lower / loss, gain.upper / loss) if loss else Estimate(0.0, 0.0, 0.0)
+    auc = auc_gain(rows.labels, champion, challenger, rows.weights, interval=interval)
+    return (
+        held_to("log_loss", gain, 0.0, gain.lower > 0, "gain in log-loss, lower end counts"),
+        held_to(
+            "relative_gain",
+            relative,
+            min_relative_gain,
+            relative.value >= min_relative_gain,
+            "gain as a share of the champion's log-loss",
+        ),
+        held_to("roc_auc", auc, -max_auc_loss, auc.lower > -max_auc_loss, "gain in ROC AUC, lower end counts"),
+    )
+
+
+def _by_segment(
+    rows: Rows, cuts: Mapping[str, pd.Series], interval: float, tolerance: float
+) -> tuple[Requirement, ...]:
+    """The gain in each level of each cut; too small a segment is told and stops nothing."""
+    members = {
+        f"{cut}={level}": (levels == level).to_numpy()
+        for cut, levels in cuts.items()
+        for level in sorted(levels.unique())
+    }
+    gains = row_losses(rows.labels, rows.scores["champion"]) - row_losses(rows.labels, rows.scores["challenger"])
+    wider = 1 - (1 - interval) / max(1, len(members))
+    found = []
+    for subject, member in members.items():
+        size = int(member.sum())
+        if size < FEW_IN_A_SEGMENT:
+            found.append(Requirement(subject, None, None, None, None, holds=True, meaning=f"{size} rows: cannot tell"))
+            continue
+        gain = mean_with_interval(gains[member], rows.weights[member], interval=wider)
+        meaning = f"gain in log-loss of {size} rows, upper end counts"
+        found.append(held_to(subject, gain, -tolerance, gain.upper >= -tolerance, meaning))
+    return tuple(found)
+
+
+def comparison_findings(candidate: str, comparison: Comparison) -> pd.DataFrame:
+    """The comparison as rows of `PromotionFindings`; the deciding gain stands in the first."""
+    gain, lower, upper = comparison.gain, comparison.lower, comparison.upper
+    deciding = None if gain is None or lower is None or upper is None else Estimate(gain, lower, upper)
+    asked = (*comparison.by_metric, *comparison.by_segment)
+    return findings_of(candidate, "comparison", comparison.verdict, comparison.meaning, asked, deciding)

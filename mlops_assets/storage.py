@@ -1,0 +1,205 @@
+"""Tables and files of the layers on disk: written whole or not at all, the same bytes for the same table.
+
+A table lies at `<layer>/<asset>/<batch>.parquet`, one without batches at `<layer>/<asset>/<asset>.parquet`. Files that
+belong to a table (models, scores) lie beside it under their digest and are named in it; they are written first, so that
+a process killed at any moment leaves a table whose files are all there. The digest is the md5 that DVC would give.
+"""
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from mlops_assets.tables import TABLES
+
+
+class NotMaterializedError(FileNotFoundError):
+    """A table that was asked for is not there; the message says how to make it."""
+
+
+class DamagedError(RuntimeError):
+    """A file's bytes are not those its name or its contract promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A table together with the files that it names, as bytes by suffix-bearing name, such as `<md5>.cbm`."""
+
+    table: pd.DataFrame
+    files: Mapping[str, bytes]
+
+
+def md5(content: bytes) -> str:
+    """Digest by which DVC knows a file of these bytes, 32 hex digits."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def table_bytes(table: pd.DataFrame) -> bytes:
+    """Parquet of `table`; equal tables give equal bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), out, compression="zstd", store_schema=True)
+    return out.getvalue()
+
+
+def bytes_table(content: bytes) -> pd.DataFrame:
+    """The table whose Parquet is `content`."""
+    import pyarrow.parquet as pq
+
+    frame: pd.DataFrame = pq.read_table(io.BytesIO(content)).to_pandas()
+    return frame
+
+
+def json_bytes(tree: Mapping[str, Any]) -> bytes:
+    """Canonical JSON, for digests and for git."""
+    return (json.dumps(tree, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Put `content` at `path` so that a reader sees the old file or the new one, whatever happens meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(descriptor, 0o644)
+            os.fsync(descriptor)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries, so that a rename in it survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The six layers below `root`."""
+
+    root: Path
+    # A table is held to its contract once per process, when it first comes in or goes out, and not at every hop.
+    checked: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    def path(self, name: str, batch: str | None = None) -> Path:
+        """Where a table lies."""
+        return self.root / TABLES[name].folder / f"{batch or name}.parquet"
+
+    def exists(self, name: str, batch: str | None = None) -> bool:
+        """Whether the table is there."""
+        return self.path(name, batch).is_file()
+
+    def batches(self, name: str) -> list[str]:
+        """Batches of which the table is there, oldest first."""
+        return sorted(path.stem for path in (self.root / TABLES[name].folder).glob("*.parquet"))
+
+    def write(self, name: str, value: pd.DataFrame | Bundle, batch: str | None = None) -> str:
+        """Publish a table, which kept its contract, and its files. Returns its digest."""
+        table, files = (value.table, value.files) if isinstance(value, Bundle) else (value, {})
+        path = self.path(name, batch)
+        for file, extra in files.items():
+            there = path.parent / file
+            if not there.is_file() or there.read_bytes() != extra:
+                write_atomically(there, extra)
+        content = table_bytes(table)
+        digest = md5(content)
+        if not path.is_file() or md5(path.read_bytes()) != digest:
+            write_atomically(path, content)
+        self.checked.add(digest)
+        if isinstance(value, Bundle):
+            kept = {path.name, *files}
+            for stale in path.parent.iterdir():
+                if stale.name not in kept and not stale.name.startswith("."):
+                    stale.unlink(missing_ok=True)
+        return digest
+
+    def read(self, name: str, batch: str | None = None) -> pd.DataFrame:
+        """The table, held to its contract if this process has not seen these bytes yet.
+
+        Raises NotMaterializedError, and DamagedError when it breaks its contract.
+        """
+        content = self.content(name, batch)
+        table = bytes_table(content)
+        if (digest := md5(content)) not in self.checked:
+            try:
+                TABLES[name].contract.validate(table, lazy=True)
+            except Exception as error:
+                message = f"{self.path(name, batch)} breaks the contract of {name}: materialize it again. {error}"
+                raise DamagedError(message) from error
+            self.checked.add(digest)
+        return table
+
+    def content(self, name: str, batch: str | None = None) -> bytes:
+        """Bytes of the table's file. Raises NotMaterializedError."""
+        try:
+            return self.path(name, batch).read_bytes()
+        except FileNotFoundError:
+            of = f" of batch {batch}" if batch else ""
+            message = f"{name}{of} is not there ({self.path(name, batch)}). Materialize it first."
+            raise NotMaterializedError(message) from None
+
+    def digest(self, name: str, batch: str | None = None) -> str:
+        """Digest of the table as it lies there."""
+        return md5(self.content(name, batch))
+
+    def named(self, name: str, file: str) -> bytes:
+        """Bytes of a file that lies beside the table `name`. Raises DamagedError when it is gone."""
+        path = self.root / TABLES[name].folder / file
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            message = f"{path} is gone although {name} is there. Run retrain again."
+            raise DamagedError(message) from None
+
+    def file(self, name: str, file: str) -> bytes:
+        """Bytes of a file that the table `name` names by digest. Raises DamagedError when they are not those."""
+        path = self.root / TABLES[name].folder / file
+        content = self.named(name, file)
+        if md5(content) != path.stem:
+            message = f"{path} has bytes with digest {md5(content)}, not those its name promises. Restore or retrain."
+            raise DamagedError(message)
+        return content
+
+
+class LayersIOManager(dg.IOManager):
+    """Puts what an asset yields into its layer and sets the file's digest as the data version; reads inputs back."""
+
+    def __init__(self, layers: Layers) -> None:
+        """Reads and writes below `layers`."""
+        self.layers = layers
+
+    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | Bundle) -> None:
+        """Write the table of the asset's partition and say where and under which digest."""
+        name = context.asset_key.path[-1]
+        batch = context.asset_partition_key if context.has_asset_partitions else None
+        digest = self.layers.write(name, obj, batch)
+        # Not a documented call (Dagster 1.13); `graph/test_storage.py` holds it.
+        context.step_context.set_data_version(context.asset_key, dg.DataVersion(digest))
+        path = self.layers.path(name, batch)
+        table = obj.table if isinstance(obj, Bundle) else obj
+        context.add_output_metadata(
+            {"dvc_md5": digest, "path": str(path), "size_bytes": path.stat().st_size, "dagster/row_count": len(table)}
+        )
+
+    def load_input(self, context: dg.InputContext) -> pd.DataFrame:
+        """Read the table of the partition that the asset depends on."""
+        batch = context.asset_partition_key if context.has_asset_partitions else None
+        return self.layers.read(context.asset_key.path[-1], batch)

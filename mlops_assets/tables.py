@@ -1,0 +1,51 @@
+"""Every asset's table: its layer, its contract, and whether it comes by batch; one row per asset, in graph order."""
+
+from dataclasses import dataclass
+
+import pandera.pandas as pa
+
+from mlops_assets.churn import schemas
+from mlops_assets.gates.drift import DriftFindings
+from mlops_assets.gates.promotion import PromotionFindings
+from mlops_assets.learning.evaluation import Metrics
+from mlops_assets.learning.records import Candidates, Champions, PageColumns, TrainingSet
+
+LAYERS = ("raw", "validated", "features", "model", "predictions", "drift")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What is fixed about an asset's table."""
+
+    name: str
+    layer: str
+    contract: type[pa.DataFrameModel]
+    is_by_batch: bool = True
+
+    @property
+    def folder(self) -> str:
+        """Where it lies below the root of the layers, such as `3_features/customer_features`."""
+        return f"{LAYERS.index(self.layer) + 1}_{self.layer}/{self.name}"
+
+
+TABLES = {
+    table.name: table
+    for table in (
+        Table("raw_customers", "raw", schemas.RawCustomers),
+        Table("raw_outcomes", "raw", schemas.RawOutcomes),
+        Table("validated_customers", "validated", schemas.ValidatedCustomers),
+        Table("quarantined_customers", "validated", schemas.QuarantinedRows),
+        Table("validated_outcomes", "validated", schemas.ValidatedOutcomes),
+        Table("quarantined_outcomes", "validated", schemas.QuarantinedRows),
+        Table("customer_features", "features", schemas.CustomerFeatures),
+        Table("labelled_customers", "features", schemas.LabelledCustomers),
+        Table("training_set", "features", TrainingSet, is_by_batch=False),
+        Table("churn_model", "model", Candidates, is_by_batch=False),
+        Table("model_evaluation", "model", Metrics, is_by_batch=False),
+        Table("promotion_verdict", "model", PromotionFindings, is_by_batch=False),
+        Table("champion", "model", Champions, is_by_batch=False),
+        Table("predictions", "predictions", schemas.Predictions),
+        Table("drift_report", "drift", DriftFindings),
+        Table("evidently_report", "drift", PageColumns),
+    )
+}

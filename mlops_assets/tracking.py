@@ -1,0 +1,289 @@
+"""MLflow: one run for one training, each candidate a registered version, and the aliases that follow the decisions.
+
+The champion on disk is the authority; the registry is its published copy, and scoring never asks it. `Untracked` is the
+same door with nothing behind it, for reproduction. Everything of MLflow is imported where it is used (it takes seconds).
+"""
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pandas as pd
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+MODEL_NAME = "churn"
+EXPERIMENT = "churn"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset that a training learned from: its name, where it lies, its digest, and its rows."""
+
+    name: str
+    source: str
+    digest: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What is to be registered: a candidate's model with all that must be known about it."""
+
+    candidate: str
+    model: bytes
+    model_md5: str
+    threshold: float
+    description: str
+    tags: Mapping[str, str]
+
+
+class Untracked:
+    """No registry: every call does nothing. The form of `Tracking`, and its base."""
+
+    @contextlib.contextmanager
+    def run(self, context: dg.AssetExecutionContext) -> Iterator[str | None]:
+        """No run, hence no run id."""
+        _ = context
+        yield None
+
+    def log_training(self, params: Mapping[str, object], datasets: list[Dataset]) -> None:
+        """Log what a training was made of."""
+
+    def register(self, version: Version, sample: pd.DataFrame) -> str | None:
+        """Version number under which the model is registered; None without a registry."""
+        _ = version, sample
+        return None
+
+    def log_evaluation(self, metrics: Mapping[str, float], pictures: Mapping[str, bytes], table: pd.DataFrame) -> None:
+        """Log figures, pictures (PNG by file name) and the table of metrics."""
+
+    def point(self, alias: str, model_md5: str) -> str | None:
+        """Version number that `alias` now means; None without a registry."""
+        _ = alias, model_md5
+        return None
+
+    def links(self, run_id: str | None) -> dict[str, object]:
+        """Metadata that leads from an asset to its run."""
+        _ = run_id
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking(Untracked):
+    """MLflow on SQLite with local artifacts below `root`; `project` is where git is asked for the commit."""
+
+    root: Path
+    project: Path
+
+    @property
+    def uri(self) -> str:
+        """Address of the tracking and registry database."""
+        return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @contextlib.contextmanager
+    def run(self, context: dg.AssetExecutionContext) -> Iterator[str | None]:
+        """The MLflow run of this Dagster run: made by its first asset, taken up again by the next, never left RUNNING."""
+        import mlflow
+        from dagster_mlflow import mlflow_tracking
+
+        self.prepare()
+        self.close_orphans(context.instance)
+        config = {
+            "experiment_name": EXPERIMENT,
+            "mlflow_tracking_uri": self.uri,
+            "env": {},
+            "extra_tags": {**git_state(self.project), "dagster_job": context.run.job_name},
+        }
+        resources = dg.build_resources(
+            {"mlflow": mlflow_tracking},
+            instance=context.instance,
+            dagster_run=context.run,
+            log_manager=context.log,
+            resource_config={"mlflow": {"config": config}},
+        )
+        with resources as opened:
+            try:
+                yield opened.mlflow.mlflow_run_id or mlflow.active_run().info.run_id
+            except BaseException:
+                mlflow.end_run("FAILED")
+                raise
+            mlflow.end_run("FINISHED")
+
+    def prepare(self) -> None:
+        """Make the database and the experiment, with its artifacts below `root`; quick when they are there."""
+        import mlflow
+
+        quiet()
+        (self.root / "artifacts").mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        if mlflow.get_experiment_by_name(EXPERIMENT) is None:
+            mlflow.create_experiment(EXPERIMENT, artifact_location=(self.root / "artifacts").as_uri())
+
+    def close_orphans(self, instance: dg.DagsterInstance) -> None:
+        """Mark as FAILED the runs whose process was killed: they cannot end themselves."""
+        client = self.client()
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            return
+        for run in client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):
+            owner = instance.get_run_by_id(run.data.tags.get("dagster_run_id", ""))
+            if owner is None or owner.is_finished:
+                client.set_tag(run.info.run_id, "mlops.closed", "its process ended without ending it")
+                client.set_terminated(run.info.run_id, "FAILED")
+
+    def log_training(self, params: Mapping[str, object], datasets: list[Dataset]) -> None:
+        """Log parameters, and each dataset as an input under its digest."""
+        import mlflow
+        from mlflow.data.meta_dataset import MetaDataset
+        from mlflow.data.sources import LocalArtifactDatasetSource
+
+        mlflow.log_params(dict(params))
+        for dataset in datasets:
+            source = LocalArtifactDatasetSource(dataset.source)
+            mlflow.log_input(MetaDataset(source, name=dataset.name, digest=dataset.digest), context="training")
+            mlflow.set_tag(f"dataset.{dataset.name}", dataset.digest)
+
+    def register(self, version: Version, sample: pd.DataFrame) -> str | None:
+        """Register the model as a pyfunc from code, unless a version with this digest is there; returns its number.
+
+        `sample`, some rows of features, gives the signature and the input example.
+        """
+        import mlflow
+
+        if there := self.find(version.model_md5):
+            return str(there.version)
+        with tempfile.TemporaryDirectory() as folder:
+            model, decision = Path(folder, f"{version.model_md5}.cbm"), Path(folder, "decision.json")
+            model.write_bytes(version.model)
+            decision.write_text(json.dumps({"threshold": version.threshold}), encoding="utf-8")
+            logged = mlflow.pyfunc.log_model(
+                name=version.candidate,
+                python_model=str(Path(__file__).with_name("serving_model.py")),
+                artifacts={"model": str(model), "decision": str(decision)},
+                signature=signature(sample),
+                pip_requirements=requirements(),
+            )
+        client = self.client()
+        with contextlib.suppress(mlflow.exceptions.MlflowException):  # it is there already
+            client.create_registered_model(MODEL_NAME, description=MODEL_DESCRIPTION)
+        made = client.create_model_version(
+            MODEL_NAME,
+            logged.model_uri,
+            run_id=mlflow.active_run().info.run_id,
+            model_id=logged.model_id,
+            description=version.description,
+            tags={
+                "candidate": version.candidate,
+                "model_md5": version.model_md5,
+                **version.tags,
+                **git_state(self.project),
+            },
+        )
+        return str(made.version)
+
+    def log_evaluation(self, metrics: Mapping[str, float], pictures: Mapping[str, bytes], table: pd.DataFrame) -> None:
+        """Log figures, pictures and the table of metrics to the run in progress."""
+        import mlflow
+
+        mlflow.log_metrics(dict(metrics))
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in pictures.items():
+                Path(folder, name).write_bytes(content)
+            table.to_csv(Path(folder, "metrics.csv"), index=False)
+            mlflow.log_artifacts(folder, "evaluation")
+
+    def point(self, alias: str, model_md5: str) -> str | None:
+        """Let `alias` mean the version with this digest. Raises LookupError when none is registered."""
+        self.prepare()
+        version = self.find(model_md5)
+        if version is None:
+            message = (
+                f"no version of {MODEL_NAME!r} has the model {model_md5}. Run retrain: it registers what is missing."
+            )
+            raise LookupError(message)
+        self.client().set_registered_model_alias(MODEL_NAME, alias, version.version)
+        return str(version.version)
+
+    def find(self, model_md5: str) -> "ModelVersion | None":
+        """The registered version with this digest."""
+        versions = self.client().search_model_versions(f"name = '{MODEL_NAME}' and tag.model_md5 = '{model_md5}'")
+        return min(versions, key=lambda version: int(version.version), default=None)
+
+    def client(self) -> Any:  # noqa: ANN401 - mlflow's client, imported late
+        """A client of the database, whatever the global tracking address is."""
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+
+    def links(self, run_id: str | None) -> dict[str, object]:
+        """Where to see the run: its id, and its artifacts on disk; `make mlflow` opens the interface."""
+        return {
+            "mlflow_run_id": run_id or "",
+            "mlflow_run": dg.MetadataValue.url(f"{MLFLOW_UI}/#/experiments/1/runs/{run_id}"),
+        }
+
+
+MLFLOW_UI = "http://127.0.0.1:5000"  # where `make mlflow` serves it
+MODEL_DESCRIPTION = """Probability that a customer of the telephone and internet company leaves in the month after the
+snapshot, and the decision whether an offer pays. Input: `customer_features`, one row per customer. Output: `score`, a
+calibrated probability, and `decision`, whether it passed the threshold set by the economics in params.yaml. Not meant for
+anything but choosing whom to make an offer. Figures by segment are in each version's run, under evaluation."""
+
+
+def signature(sample: pd.DataFrame) -> Any:  # noqa: ANN401 - mlflow's ModelSignature
+    """Signature of the registered model: features in, score and decision out; every feature may be missing."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    inputs = [
+        ColSpec("double" if pd.api.types.is_numeric_dtype(sample[name]) else "string", name, required=False)
+        for name in sample
+    ]
+    return ModelSignature(Schema(inputs), Schema([ColSpec("double", "score"), ColSpec("boolean", "decision")]))
+
+
+def requirements() -> list[str]:
+    """What serving needs, pinned to what is installed; MLflow would take seconds to infer it."""
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name)}" for name in ("mlflow", "catboost", "pandas", "numpy")]
+
+
+def quiet() -> None:
+    """Keep MLflow's notices of migrations, progress bars and a missing pip out of what a person reads."""
+    for name in ("mlflow.store.db.utils", "mlflow.utils.environment", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+def git_state(project: Path) -> dict[str, str]:
+    """Commit of the code, and whether the tree differs from it; both say so where there is no git."""
+    commit = git(project, "rev-parse", "HEAD")
+    status = git(project, "status", "--porcelain")
+    return {"git_commit": commit or "no git", "git_dirty": "unknown" if status is None else str(bool(status)).lower()}
+
+
+def git(project: Path, *arguments: str) -> str | None:
+    """Output of a git command in the project, None where it fails."""
+    try:
+        done = subprocess.run(  # noqa: S603 - literal arguments
+            ["git", "-C", str(project), *arguments],  # noqa: S607 - whichever git the user has
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

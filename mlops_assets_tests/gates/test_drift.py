@@ -1,0 +1,301 @@
+"""The drift gate rings when a batch moved, names what moved, and is quiet when nothing did."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlops_assets.gates.drift import (
+    DriftAssessment,
+    DriftFindings,
+    Finding,
+    assess_drift,
+    findings_table,
+    verdict_of,
+)
+from mlops_assets.gates.verdict import Verdict
+
+ALPHA = 0.01
+SOURCE = Path(__file__).parents[2] / "data/source/telco_churn.csv"
+CUSTOMERS = pd.read_csv(SOURCE).drop(columns="churn").sample(frac=1, random_state=7, ignore_index=True)
+REFERENCE = CUSTOMERS.iloc[:1950]
+BATCH = CUSTOMERS.iloc[1950:2340].reset_index(drop=True)
+
+
+def assess(current: pd.DataFrame, reference: pd.DataFrame = REFERENCE, **more: object) -> DriftAssessment:
+    return assess_drift(reference, current, alpha=ALPHA, **more)  # type: ignore[arg-type]
+
+
+def one_column(then: object, now: object, *, alpha: float = ALPHA) -> Finding:
+    frames = (pd.DataFrame({"fact": then}), pd.DataFrame({"fact": now}))
+    (finding,) = assess_drift(*frames, alpha=alpha, min_rows=1).findings
+    return finding
+
+
+def some(name: str, share: float, value: object) -> pd.DataFrame:
+    """The batch with every (1 / share)th value of a column replaced."""
+    column = BATCH[name].astype(object)
+    column[:: round(1 / share)] = value
+    return BATCH.assign(**{name: column.infer_objects()})
+
+
+tables = st.integers(0, 2**32 - 1).map(
+    lambda seed: pd.DataFrame(
+        {
+            "amount": np.random.default_rng(seed).normal(size=120).round(1),
+            "kind": np.random.default_rng(seed).choice(["a", "b", "c", None], size=120),
+            "flag": np.random.default_rng(seed).integers(0, 2, size=120),
+        }
+    )
+)
+
+
+def test_an_undisturbed_batch_passes() -> None:
+    assert assess(BATCH).verdict is Verdict.PASS
+
+
+def test_a_price_rise_for_everyone_fails_and_is_named_first() -> None:
+    assessment = assess(BATCH.assign(monthly_charges=BATCH.monthly_charges * 1.6))
+
+    assert assessment.verdict is Verdict.FAIL
+    assert assessment.findings[0].column == "monthly_charges"
+
+
+def test_a_price_rise_is_told_in_words_a_person_would_use() -> None:
+    finding = one_column([50.0, 100.0] * 100, [75.0, 150.0] * 50 + [75.001])
+
+    assert finding.moved.startswith("share of '50' 50 % -> 0 %")  # two prices only: levels
+    assert one_column(np.arange(200.0), np.arange(200.0) * 1.5).moved == "mean 99.5 -> 149 (+50 %)"
+
+
+def test_a_change_of_the_mix_names_the_level_that_moved_most() -> None:
+    finding = one_column(["dsl", "fiber"] * 100, ["dsl", "fiber", "fiber", "fiber"] * 50)
+
+    assert finding.verdict is Verdict.FAIL
+    assert finding.moved in {"share of 'fiber' 50 % -> 75 %", "share of 'dsl' 50 % -> 25 %"}
+
+
+def test_a_new_category_in_one_row_of_twenty_fails_and_is_named() -> None:
+    first = assess(some("contract", 0.05, "Weekly")).findings[0]
+
+    assert (first.column, first.new_categories, first.verdict) == ("contract", ("Weekly",), Verdict.FAIL)
+    assert "new: 'Weekly'" in first.moved
+
+
+def test_a_new_category_in_a_single_row_is_told_but_no_alarm() -> None:
+    assessment = assess(some("contract", 1 / 389, "Weekly").drop(index=389))
+
+    assert assessment.verdict is Verdict.PASS
+    assert {finding.new_categories for finding in assessment.findings} == {(), ("Weekly",)}
+
+
+def test_a_burst_of_missing_values_fails_and_is_named() -> None:
+    first = assess(some("tenure", 0.1, None)).findings[0]
+
+    assert (first.column, first.missing_reference, first.missing_current) == ("tenure", 0.0, pytest.approx(0.1))
+    assert first.moved == "missing 0 % -> 10 %"
+
+
+def test_missing_values_that_stay_as_frequent_are_no_alarm() -> None:
+    column = np.where(np.arange(400) % 10 == 0, np.nan, np.arange(400.0))
+
+    assert one_column(column, column[:200]).verdict is Verdict.PASS
+
+
+def test_a_flag_whose_share_doubles_fails_by_its_levels() -> None:
+    finding = one_column([0, 0, 0, 1] * 100, [0, 1] * 100)
+
+    assert (finding.kind, finding.verdict) == ("categorical", Verdict.FAIL)
+
+
+def test_numbers_that_became_text_fail_in_words_and_do_not_crash() -> None:
+    first = assess(BATCH.assign(tenure=BATCH.tenure.astype(str) + " months")).findings[0]
+
+    assert (first.column, first.moved, first.verdict) == ("tenure", "was numeric, is text", Verdict.FAIL)
+
+
+def test_text_that_became_numbers_fails_in_words() -> None:
+    assert one_column(["1 year"] * 200, [1] * 200).moved == "was text, is numeric"
+
+
+def test_numbers_kept_as_objects_are_still_numbers() -> None:
+    finding = one_column(np.arange(200), pd.Series(range(200), dtype=object))
+
+    assert (finding.kind, finding.verdict) == ("numeric", Verdict.PASS)
+
+
+def test_a_moved_score_fails_as_a_column_of_its_own() -> None:
+    scores = np.linspace(0, 1, 1950)
+
+    first = assess(BATCH, reference_scores=scores, current_scores=np.linspace(0.3, 1, 390)).findings[0]
+
+    assert (first.column, first.kind, first.verdict) == ("score", "score", Verdict.FAIL)
+
+
+def test_a_score_that_did_not_move_is_judged_and_passes() -> None:
+    assessment = assess(BATCH, reference_scores=np.linspace(0, 1, 1950), current_scores=np.linspace(0, 1, 390))
+
+    assert assessment.verdict is Verdict.PASS
+    assert "score" in {finding.column for finding in assessment.findings}
+
+
+def test_scores_of_one_side_only_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"reference with, current without.*Hand over the scores of both sides"):
+        assess(BATCH, reference_scores=np.zeros(1950))
+
+
+def test_a_batch_that_lacks_reference_columns_is_refused_by_their_names() -> None:
+    with pytest.raises(ValueError, match=r"lacks \['contract', 'tenure'\].*Materialize"):
+        assess(BATCH.drop(columns=["tenure", "contract"]))
+
+
+def test_a_column_that_only_the_batch_has_is_not_judged() -> None:
+    assert len(assess(BATCH.assign(extra=1)).findings) == REFERENCE.shape[1]
+
+
+@pytest.mark.parametrize(("rows", "verdict"), [(99, Verdict.UNKNOWN), (100, Verdict.FAIL)])
+def test_a_batch_below_the_minimum_is_unknown_however_far_it_moved(rows: int, verdict: Verdict) -> None:
+    assessment = assess(BATCH.assign(monthly_charges=1e6).head(rows), min_rows=100)
+
+    assert assessment.verdict is verdict
+
+
+def test_a_reference_below_the_minimum_is_unknown_in_every_finding() -> None:
+    assessment = assess(BATCH, REFERENCE.head(50))
+
+    assert {assessment.verdict, *(finding.verdict for finding in assessment.findings)} == {Verdict.UNKNOWN}
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame(index=range(500)), REFERENCE.head(0)])
+def test_a_reference_without_columns_or_rows_is_unknown(table: pd.DataFrame) -> None:
+    assert assess(BATCH, table).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "odd",
+    [
+        [np.nan] * 200,
+        [None] * 200,
+        [1e308, -1e308, 5.0, 7.0] * 50,
+        [np.inf, -np.inf, 1.0, 2.0] * 50,
+        [np.inf] * 200,
+        [3.0] * 200,
+        [5e-324, 0.0, 1.0, 2.0] * 50,
+        ["same"] * 200,
+        [True, False] * 100,
+        [f"key {number}" for number in range(200)],
+        list(range(200)),
+    ],
+    ids=str,
+)
+def test_an_odd_column_against_itself_passes_and_against_another_has_an_answer(odd: list[object]) -> None:
+    assert one_column(odd, odd).verdict is Verdict.PASS
+    for other in ([1.5, 2.5, 3.5, 4.5] * 50, ["x", "y"] * 100):
+        assert 0 <= one_column(odd, other).p_value <= 1
+        assert 0 <= one_column(other, odd).p_value <= 1
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ([3.0] * 200, [4.0] * 200),
+        ([1.0, 2.0, 3.0, 4.0] * 50, [1.0, np.inf, 3.0, 4.0] * 50),
+        ([1.0, 2.0, 3.0, 4.0] * 50, [np.nan] * 200),
+        (["a", "b"] * 100, [None] * 200),
+        (["a", "b"] * 100, ["a", "c"] * 100),
+    ],
+)
+def test_an_odd_column_that_moved_fails(then: list[object], now: list[object]) -> None:
+    assert one_column(then, now).verdict is Verdict.FAIL
+
+
+def test_keys_that_are_new_in_every_row_are_no_news() -> None:
+    then, now = ([f"key {number}" for number in numbers] for numbers in (range(1950), range(1950, 2340)))
+
+    assert one_column(then, now).verdict is Verdict.PASS
+
+
+@given(then=tables, now=tables)
+@settings(max_examples=25, deadline=None)
+def test_every_p_value_is_a_probability(then: pd.DataFrame, now: pd.DataFrame) -> None:
+    assessment = assess(now, then)
+
+    assert all(0 <= p <= 1 for p in (assessment.p_value, *(finding.p_value for finding in assessment.findings)))
+
+
+@given(table=tables)
+@settings(max_examples=15, deadline=None)
+def test_a_sample_against_itself_never_fails(table: pd.DataFrame) -> None:
+    assert assess(table, table).verdict is Verdict.PASS
+
+
+@given(then=tables, now=tables, seed=st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_the_order_of_rows_and_columns_changes_nothing(then: pd.DataFrame, now: pd.DataFrame, seed: int) -> None:
+    shuffled = now.sample(frac=1, random_state=seed)[["kind", "flag", "amount"]]
+
+    assert assess(shuffled, then[["flag", "amount", "kind"]]) == assess(now, then)
+
+
+@given(then=tables, now=tables)
+@settings(max_examples=15, deadline=None)
+def test_the_batch_fails_exactly_if_a_column_does(then: pd.DataFrame, now: pd.DataFrame) -> None:
+    assessment = assess(now.assign(amount=now.amount + 0.4), then)
+
+    failed = any(finding.verdict is Verdict.FAIL for finding in assessment.findings)
+    assert failed == (assessment.verdict is Verdict.FAIL) == (assessment.p_value <= ALPHA)
+
+
+def test_many_columns_correct_each_other() -> None:
+    rng = np.random.default_rng(3)
+    then, now = (pd.DataFrame(rng.normal(size=(rows, 1))) for rows in (400, 200))
+    alone = assess_drift(then, now, alpha=ALPHA)
+
+    copies = [pd.concat([side] * 5, axis=1, keys="abcde") for side in (then, now)]
+    together = assess_drift(*(side.droplevel(1, axis=1) for side in copies), alpha=ALPHA)
+
+    assert together.p_value == pytest.approx(min(1.0, 5 * alone.p_value))
+
+
+def test_undisturbed_batches_ring_at_most_as_often_as_alpha_allows() -> None:
+    alarms = 0
+    for seed in range(60):
+        rows = np.random.default_rng(seed).permutation(len(CUSTOMERS))
+        then, now = CUSTOMERS.iloc[rows[:1950]], CUSTOMERS.iloc[rows[1950:2340]]
+        alarms += assess(now, then).verdict is Verdict.FAIL
+
+    # At a rate of .01, five or more of 60 come once in 3,000 times; a gate without correction rings in most.
+    assert alarms <= 4
+
+
+@pytest.mark.parametrize("current", [BATCH, BATCH.assign(monthly_charges=0.0), BATCH.head(20)])
+def test_the_report_keeps_its_contract_and_gives_the_verdict_back(current: pd.DataFrame) -> None:
+    assessment = assess(current)
+
+    table = DriftFindings.validate(findings_table(assessment), lazy=True)
+
+    assert verdict_of(table) is assessment.verdict
+    assert table.column.tolist() == ["*", *(finding.column for finding in assessment.findings)]
+
+
+def test_the_report_of_an_empty_table_keeps_its_contract_too() -> None:
+    table = findings_table(assess(BATCH, pd.DataFrame(index=range(500))))
+
+    assert verdict_of(DriftFindings.validate(table)) is Verdict.UNKNOWN
+
+
+def test_the_first_row_of_the_report_says_what_moved() -> None:
+    table = findings_table(assess(BATCH.assign(monthly_charges=BATCH.monthly_charges * 1.6)))
+
+    assert table.moved.iloc[0] == "1 of 19 moved: monthly_charges"
+
+
+def test_a_report_that_does_not_begin_with_the_batch_is_refused() -> None:
+    table = findings_table(assess(BATCH)).iloc[1:]
+
+    with pytest.raises(ValueError, match=r"begins with the row '\*'"):
+        verdict_of(table)
