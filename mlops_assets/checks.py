@@ -7,11 +7,12 @@ newest verdict.
 """
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import pandas as pd
+from pandera import Check
 from pandera.errors import SchemaErrors
 
 from mlops_assets.gates.verdict import Verdict
@@ -55,16 +56,23 @@ def described(name: str, *kinds: str) -> dict[str, Any]:
     }
 
 
-def asset_args(
-    name: str, *kinds: str, checks: tuple[dg.AssetCheckSpec, ...] = (), blocking: bool = True
-) -> dict[str, Any]:
-    """Arguments of `dg.asset` for the table `name`: description apart, everything that is the same everywhere."""
-    return {
+def table_asset(
+    name: str,
+    *kinds: str,
+    checks: tuple[dg.AssetCheckSpec, ...] = (),
+    deps: Sequence[dg.AssetsDefinition] = (),
+    blocking: bool = True,
+) -> Callable[[Callable[..., "Published"]], dg.AssetsDefinition]:
+    """`dg.asset` for the table `name`, with everything that is the same everywhere; the docstring describes it."""
+    arguments: dict[str, Any] = {
         **described(name, *kinds),
         "output_required": False,
         "check_specs": [contract(name, blocking=blocking), *checks],
         "partitions_def": BATCHES if TABLES[name].is_by_batch else None,
+        "deps": deps,
     }
+    decorator: Callable[[Callable[..., Published]], dg.AssetsDefinition] = dg.asset(**arguments)
+    return decorator
 
 
 def column_schema(name: str) -> dg.TableSchema:
@@ -79,7 +87,7 @@ def column_schema(name: str) -> dg.TableSchema:
                 constraints=dg.TableColumnConstraints(
                     nullable=spec.nullable,
                     unique=spec.unique,
-                    other=[str(check.error) for check in spec.checks],
+                    other=[in_words(check) for check in spec.checks],
                 ),
             )
             for column, spec in columns.items()
@@ -87,8 +95,19 @@ def column_schema(name: str) -> dg.TableSchema:
     )
 
 
+def in_words(check: Check) -> str:
+    """A rule of a column as a person reads it, such as `>= 0`."""
+    signs = {"greater_than_or_equal_to": ">=", "greater_than": ">", "less_than_or_equal_to": "<=", "less_than": "<"}
+    values = list((check.statistics or {}).values())
+    if check.name in signs and values:
+        return f"{signs[check.name]} {values[0]}"
+    if check.name == "isin" and values:
+        return f"one of {', '.join(map(str, values[0]))}"
+    return str(check.error or check.name)
+
+
 def publish(
-    name: str, value: pd.DataFrame | Bundle, *others: dg.AssetCheckResult, note: str = "", **metadata: object
+    name: str, value: pd.DataFrame | Bundle, *others: dg.AssetCheckResult, note: str = "", **metadata: Any
 ) -> Published:
     """Yield `value` only if its table keeps the contract of `name`, and the result of every check in any case.
 
@@ -107,18 +126,18 @@ def publish(
     else:
         yield dg.MaterializeResult(asset_key=name, value=value, metadata=metadata)
         summary = note or f"{len(table)} rows keep the contract"
-        yield held(name, summary, rows=len(table))
+        yield held(name, summary)
     yield from others
 
 
-def held(name: str, description: str, **metadata: object) -> dg.AssetCheckResult:
+def held(name: str, description: str, **metadata: Any) -> dg.AssetCheckResult:
     """The contract of `name` holds."""
     return dg.AssetCheckResult(
         asset_key=name, check_name="contract", passed=True, description=description, metadata=metadata
     )
 
 
-def refuse(name: str, description: str, *others: dg.AssetCheckResult, **metadata: object) -> Published:
+def refuse(name: str, description: str, *others: dg.AssetCheckResult, **metadata: Any) -> Published:
     """The contract of `name` is broken: nothing is yielded, the last good table stays, and the run fails here."""
     yield dg.AssetCheckResult(
         asset_key=name, check_name="contract", passed=False, description=description, metadata=metadata
@@ -134,7 +153,7 @@ def abstain(name: str, why: str, *gates: str) -> Published:
         )
 
 
-def gate(name: str, check: str, verdict: Verdict, description: str, **metadata: object) -> dg.AssetCheckResult:
+def gate(name: str, check: str, verdict: Verdict, description: str, **metadata: Any) -> dg.AssetCheckResult:
     """A gate's verdict as a check that warns: scores still go out, and people are told."""
     return dg.AssetCheckResult(
         asset_key=name,
@@ -204,11 +223,12 @@ def plain(value: Any) -> str | int | float | bool | None:  # noqa: ANN401 - any 
     return value if isinstance(value, (bool, int, str)) else str(value)
 
 
-def lineage(mapping: Mapping[str, list[tuple[str, str]]]) -> dg.TableColumnLineage:
-    """Column lineage: for each column the (asset, column) pairs it is made from."""
-    return dg.TableColumnLineage(
+def lineage(mapping: Mapping[str, list[tuple[str, str]]]) -> dict[str, Any]:
+    """Metadata of column lineage: for each column the (asset, column) pairs it is made from."""
+    made_from = dg.TableColumnLineage(
         deps_by_column={
             column: [dg.TableColumnDep(asset_key=dg.AssetKey(asset), column_name=source) for asset, source in sources]
             for column, sources in mapping.items()
         }
     )
+    return {"dagster/column_lineage": made_from}

@@ -7,7 +7,7 @@ import dagster as dg
 # Contracts carry their partition by a preview feature; `checks` says why. One warning for each spec says nothing new.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-from mlops_assets.assets import drift, features, model, predictions, raw, validated  # noqa: E402
+from mlops_assets.assets import drift, features, model, predictions, promotion, raw, validated  # noqa: E402
 from mlops_assets.automation import JOBS  # noqa: E402
 from mlops_assets.resources import resources_for  # noqa: E402
 
@@ -21,8 +21,8 @@ ASSETS = [
     features.training_set,
     model.churn_model,
     model.model_evaluation,
-    model.promotion_verdict,
-    model.champion,
+    promotion.promotion_verdict,
+    promotion.champion,
     predictions.predictions,
     drift.drift_report,
     drift.evidently_report,

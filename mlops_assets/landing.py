@@ -98,7 +98,7 @@ def read_plain(path: Path, *, name: str, max_bytes: int, hint: str = "") -> byte
     Raises FileRefused for a missing file, a link, a device or folder, and one over `max_bytes`.
     """
     try:
-        # O_NOFOLLOW: a link in a drop folder could point at anything; O_NONBLOCK: opening a pipe must not wait for ever.
+        # A link in a drop folder could point at anything (O_NOFOLLOW), and opening a pipe must not wait (O_NONBLOCK).
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise FileRefused(name, "there is no such file.", hint or "Check the path.") from None

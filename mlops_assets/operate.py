@@ -12,15 +12,24 @@ import dagster as dg
 import pandas as pd
 
 from mlops_assets.churn import simulation
-from mlops_assets.churn.cleaning import FileRefused, read_landed, render
+from mlops_assets.churn.cleaning import read_landed, render
 from mlops_assets.churn.schemas import OUTCOME_COLUMNS, Customers, fields
 from mlops_assets.landing import KINDS, Inbox
 from mlops_assets.params import Params
 from mlops_assets.partitions import BATCHES, parse_batch
-from mlops_assets.resources import PROJECT, Home
+from mlops_assets.resources import PROJECT, Home, resources_for
 
 OPTIONAL_OUTCOME_COLUMNS = ("assignment", "assignment_chance")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+SHOWN = {
+    "validated_customers": "customers",
+    "quarantined_customers": "quarantined",
+    "labelled_customers": "labelled",
+    "predictions": "scored",
+}
+GATES = ("promotion", "drift")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +63,13 @@ def is_broken(check: dg.AssetCheckEvaluation) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A running system: its home, its Dagster instance and its parameters."""
+    """A running system: its home, its Dagster instance, its parameters, and the resources that are made of them."""
 
     home: Home
     instance: dg.DagsterInstance
     params: Params
+    # Those of the code location are bound to MLOPS_HOME when it is imported, which need not be this home.
+    resources: Mapping[str, Any]
 
     @property
     def inbox(self) -> Inbox:
@@ -71,10 +82,11 @@ class System:
 
         if batch is not None:
             self.register(batch)
-        result = defs.get_job_def(job).execute_in_process(
+        result = defs.resolve_job_def(job).execute_in_process(
             instance=self.instance,
             partition_key=batch,
             run_config={**QUIET, **(config or {})},
+            resources=dict(self.resources),
             raise_on_error=False,
             tags={"mlops/job": job},
         )
@@ -90,6 +102,7 @@ class System:
             partition_key=batch,
             asset_selection=[dg.AssetKey(asset)],
             run_config={**QUIET, "ops": {asset: {"config": dict(config)}}},
+            resources=dict(self.resources),
             raise_on_error=False,
         )
         return outcome(result)
@@ -137,7 +150,7 @@ def system(home: Home, params: Params) -> Iterator[System]:
         settings.unlink(missing_ok=True)
         settings.symlink_to(PROJECT / "deploy" / "dagster.yaml")
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
-        yield System(home, instance, params)
+        yield System(home, instance, params, resources_for("local", home, params))
 
 
 def split(content: bytes, *, file: str) -> dict[str, bytes]:
@@ -150,7 +163,9 @@ def split(content: bytes, *, file: str) -> dict[str, bytes]:
     present = {kind: set(columns) <= set(landed.rows) for kind, columns in kinds.items()}
     if all(present.values()):
         optional = tuple(name for name in OPTIONAL_OUTCOME_COLUMNS if name in landed.rows)
-        extra = tuple(n for n in landed.rows if n not in {*kinds["customers"], *OUTCOME_COLUMNS, *optional, *SOURCES})
+        extra = tuple(
+            n for n in landed.rows.columns if n not in {*kinds["customers"], *OUTCOME_COLUMNS, *optional, *SOURCES}
+        )
         return {
             "customers": render(landed.rows, (*kinds["customers"], *extra)),
             "outcomes": render(landed.rows, (*OUTCOME_COLUMNS, *optional)),
@@ -220,12 +235,12 @@ def demo(running: System, tell: Callable[[str], None]) -> list[str]:
     """
     sample = running.params.sample
     files = sample_files()
-    for batch, delivery in files.items():
-        running.inbox.put(batch, delivery)
-        running.register(batch)
+    for month, delivery in files.items():
+        running.inbox.put(month, delivery)
+        running.register(month)
     tell(f"landed {len(files)} months in {running.inbox.root}")
-    steps = [("score", batch) for batch in files]
-    steps += [("learn", batch) for batch, delivery in files.items() if "outcomes" in delivery]
+    steps: list[tuple[str, str | None]] = [("score", month) for month in files]
+    steps += [("learn", month) for month, delivery in files.items() if "outcomes" in delivery]
     steps += [("retrain", None), ("rescore", sample.score_batch)]
     as_of = {"ops": {"training_set": {"config": {"as_of": sample.as_of}}}}
     for number, (job, batch) in enumerate(steps, start=1):
@@ -240,14 +255,11 @@ def in_short(ran: Ran) -> str:
     """A run in a few words."""
     if not ran.is_success:
         return "FAILED"
-    rows = ", ".join(
-        f"{name} {facts['dagster/row_count']}" for name, facts in ran.materialized.items() if name in SHOWN
-    )
-    notes = [c.description for c in ran.checks if c.asset_key.to_user_string() in NOTED and c.check_name in GATES]
-    return "; ".join(part for part in (rows, *map(str, notes)) if part) or "nothing to publish"
-
-
-SHOWN = ("validated_customers", "quarantined_customers", "labelled_customers", "predictions")
-NOTED = ("predictions", "promotion_verdict", "drift_report")
-GATES = ("promotion", "drift")
-__all__ = ["FileRefused", "Ran", "System", "demo", "system"]
+    rows = [f"{facts['dagster/row_count']} {SHOWN[name]}" for name, facts in ran.materialized.items() if name in SHOWN]
+    notes = [
+        str(check.description)
+        for check in ran.checks
+        if check.check_name in GATES
+        or (check.asset_key.to_user_string() == "predictions" and check.metadata.get("abstains"))
+    ]
+    return ", ".join(rows + notes)

@@ -1,7 +1,7 @@
 """The registered model, from code: MLflow runs this file wherever the model is served, without our package.
 
-It answers with score and decision; CatBoost's own flavour would answer 0 or 1 at .5, which is nobody's threshold. Nothing
-is pickled: the model is CatBoost's native file, the threshold a number in a JSON file beside it.
+It answers with score and decision; CatBoost's own flavour would answer 0 or 1 at .5, which is nobody's threshold.
+Nothing is pickled: the model is CatBoost's native file, the threshold a number in a JSON file beside it.
 """
 
 import json
@@ -12,7 +12,7 @@ import mlflow
 import pandas as pd
 
 
-class ChurnModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc] # mlflow ships no types for it
+class ChurnModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc] # a lazy module
     """Customer features in, score and decision out."""
 
     def load_context(self, context: Any) -> None:  # noqa: ANN401 - mlflow's PythonModelContext

@@ -44,8 +44,9 @@ def champion(running: "System", layers: Layers) -> str:
     tracking = Tracking(running.home.mlflow, running.home.root)
     number = tracking.find(model.model_md5)
     row = layers.read("champion").iloc[0]
+    version = f"version {number.version}" if number else "not registered"
     lines = [
-        f"champion: version {number.version if number else '(not registered)'}, {model.candidate}, model {model.model_md5}",
+        f"champion: {version}, {model.candidate}, model {model.model_md5}",
         f"  {row.description}",
         f"  {'out of fold, with 95 % intervals':34}{'champion':>24}{'spline logistic':>24}",
     ]

@@ -1,7 +1,7 @@
 """MLflow: one run for one training, each candidate a registered version, and the aliases that follow the decisions.
 
 The champion on disk is the authority; the registry is its published copy, and scoring never asks it. `Untracked` is the
-same door with nothing behind it, for reproduction. Everything of MLflow is imported where it is used (it takes seconds).
+same door with nothing behind it, for reproduction. MLflow takes seconds to import, and is imported where it is used.
 """
 
 import contextlib
@@ -92,7 +92,7 @@ class Tracking(Untracked):
 
     @contextlib.contextmanager
     def run(self, context: dg.AssetExecutionContext) -> Iterator[str | None]:
-        """The MLflow run of this Dagster run: made by its first asset, taken up again by the next, never left RUNNING."""
+        """The MLflow run of this Dagster run: made by its first asset, taken up by the next, never left RUNNING."""
         import mlflow
         from dagster_mlflow import mlflow_tracking
 
@@ -111,9 +111,9 @@ class Tracking(Untracked):
             log_manager=context.log,
             resource_config={"mlflow": {"config": config}},
         )
-        with resources as opened:
+        with resources:
             try:
-                yield opened.mlflow.mlflow_run_id or mlflow.active_run().info.run_id
+                yield active_run_id()
             except BaseException:
                 mlflow.end_run("FAILED")
                 raise
@@ -145,19 +145,19 @@ class Tracking(Untracked):
     def log_training(self, params: Mapping[str, object], datasets: list[Dataset]) -> None:
         """Log parameters, and each dataset as an input under its digest."""
         import mlflow
-        from mlflow.data.meta_dataset import MetaDataset
-        from mlflow.data.sources import LocalArtifactDatasetSource
+        from mlflow.data import meta_dataset, sources
 
         mlflow.log_params(dict(params))
         for dataset in datasets:
-            source = LocalArtifactDatasetSource(dataset.source)
-            mlflow.log_input(MetaDataset(source, name=dataset.name, digest=dataset.digest), context="training")
+            source = sources.LocalArtifactDatasetSource(dataset.source)  # type: ignore[attr-defined] # made at import
+            known = meta_dataset.MetaDataset(source, name=dataset.name, digest=dataset.digest)  # type: ignore[abstract]
+            mlflow.log_input(known, context="training")
             mlflow.set_tag(f"dataset.{dataset.name}", dataset.digest)
 
     def register(self, version: Version, sample: pd.DataFrame) -> str | None:
         """Register the model as a pyfunc from code, unless a version with this digest is there; returns its number.
 
-        `sample`, some rows of features, gives the signature and the input example.
+        `sample`, rows of features, gives the signature; no row of it is stored, they are customers.
         """
         import mlflow
 
@@ -180,7 +180,7 @@ class Tracking(Untracked):
         made = client.create_model_version(
             MODEL_NAME,
             logged.model_uri,
-            run_id=mlflow.active_run().info.run_id,
+            run_id=active_run_id(),
             model_id=logged.model_id,
             description=version.description,
             tags={
@@ -237,18 +237,18 @@ class Tracking(Untracked):
 MLFLOW_UI = "http://127.0.0.1:5000"  # where `make mlflow` serves it
 MODEL_DESCRIPTION = """Probability that a customer of the telephone and internet company leaves in the month after the
 snapshot, and the decision whether an offer pays. Input: `customer_features`, one row per customer. Output: `score`, a
-calibrated probability, and `decision`, whether it passed the threshold set by the economics in params.yaml. Not meant for
-anything but choosing whom to make an offer. Figures by segment are in each version's run, under evaluation."""
+calibrated probability, and `decision`, whether it passed the threshold set by the economics in params.yaml. Meant for
+choosing whom to make an offer, and for nothing else. Figures by segment are in each version's run, under evaluation."""
 
 
 def signature(sample: pd.DataFrame) -> Any:  # noqa: ANN401 - mlflow's ModelSignature
     """Signature of the registered model: features in, score and decision out; every feature may be missing."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, Schema, TensorSpec
 
-    inputs = [
+    inputs: list[ColSpec | TensorSpec] = [
         ColSpec("double" if pd.api.types.is_numeric_dtype(sample[name]) else "string", name, required=False)
-        for name in sample
+        for name in sample.columns
     ]
     return ModelSignature(Schema(inputs), Schema([ColSpec("double", "score"), ColSpec("boolean", "decision")]))
 
@@ -265,6 +265,17 @@ def quiet() -> None:
     for name in ("mlflow.store.db.utils", "mlflow.utils.environment", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+def active_run_id() -> str:
+    """Id of the run in progress. Raises LookupError when there is none."""
+    import mlflow
+
+    run = mlflow.active_run()
+    if run is None:
+        message = "no MLflow run is in progress; register inside `with tracking.run(context)`."
+        raise LookupError(message)
+    return str(run.info.run_id)
 
 
 def git_state(project: Path) -> dict[str, str]:

@@ -1,10 +1,11 @@
 """Drift: whether the batch still looks like what the champion learned from, and the page a person opens when not.
 
-The gate decides; Evidently draws. Its page takes seconds and never has the same bytes twice, so it is rendered only when
-the verdict is not PASS or somebody asks, and lies beside the layers.
+The gate decides; Evidently draws. Its page takes seconds and never has the same bytes twice, so it is rendered only
+when the verdict is not PASS or somebody asks, and lies beside the layers.
 """
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -17,6 +18,7 @@ from mlops_assets.gates.verdict import Verdict
 from mlops_assets.params import Params
 from mlops_assets.storage import Layers, write_atomically
 
+SHOWN = ("column", "verdict", "moved", "p_value", "effect", "missing_current", "new_categories")
 GATE = "The batch looks like what the champion learned from; warns and never blocks, scores still go out."
 
 
@@ -32,11 +34,7 @@ def why_not(predictions: pd.DataFrame, champion: Champion | None) -> str | None:
 
 
 # Not blocking: where predictions abstain this step is skipped, and Dagster warns of every blocking check that is.
-@dg.asset(
-    **checks.asset_args(
-        "drift_report", "pandas", checks=(checks.warning("drift_report", "drift", GATE),), blocking=False
-    )
-)
+@checks.table_asset("drift_report", "pandas", checks=(checks.warning("drift_report", "drift", GATE),), blocking=False)
 def drift_report(
     customer_features: pd.DataFrame,
     predictions: pd.DataFrame,
@@ -60,8 +58,8 @@ def drift_report(
     )
     table = drift.findings_table(assessment)
     moved = str(table.moved.iloc[0])
-    shown = checks.records(table.iloc[1:].drop(columns="kind"), limit=30)
-    figures = {"p_value": float(f"{assessment.p_value:.3g}"), "champion": champion.model_md5}
+    shown = checks.records(table.loc[1:, list(SHOWN)], limit=30)
+    figures: dict[str, Any] = {"p_value": float(f"{assessment.p_value:.3g}"), "champion": champion.model_md5}
     gate = checks.gate("drift_report", "drift", assessment.verdict, moved, findings=shown, **figures)
     yield from checks.publish(
         "drift_report", table, gate, verdict=str(assessment.verdict), moved=moved, findings=shown, **figures
@@ -74,7 +72,7 @@ class Page(dg.Config):
     on_demand: bool = False
 
 
-@dg.asset(**checks.asset_args("evidently_report", "evidently"))
+@checks.table_asset("evidently_report", "evidently")
 def evidently_report(
     context: dg.AssetExecutionContext,
     config: Page,

@@ -13,18 +13,16 @@ from mlops_assets.churn import features, schemas
 from mlops_assets.storage import Layers
 
 
-@dg.asset(**checks.asset_args("customer_features", "pandas"))
+@checks.table_asset("customer_features", "pandas")
 def customer_features(validated_customers: pd.DataFrame) -> checks.Published:
     """What the model sees of each customer of the batch, in the order of validated_customers."""
-    origin = {name: [("validated_customers", name)] for name in validated_customers}
+    origin = {name: [("validated_customers", name)] for name in validated_customers.columns}
     origin["num_optional_services"] = [("validated_customers", name) for name in schemas.ADD_ONS]
     table = features.build_features(validated_customers)
-    yield from checks.publish(
-        "customer_features", table, **{"dagster/column_lineage": checks.lineage(origin), "features": table.shape[1] - 1}
-    )
+    yield from checks.publish("customer_features", table, **checks.lineage(origin))
 
 
-@dg.asset(**checks.asset_args("labelled_customers", "pandas"))
+@checks.table_asset("labelled_customers", "pandas")
 def labelled_customers(
     context: dg.AssetExecutionContext, customer_features: pd.DataFrame, validated_outcomes: pd.DataFrame
 ) -> checks.Published:
@@ -33,14 +31,14 @@ def labelled_customers(
     if table.empty:
         yield from checks.refuse("labelled_customers", "no customer of the batch has an outcome to learn from")
         return
-    origin = {name: [("customer_features", name)] for name in customer_features}
+    origin = {name: [("customer_features", name)] for name in customer_features.columns}
     origin["label"] = [("validated_outcomes", "churned")]
     origin["weight"] = [("validated_outcomes", "assignment"), ("validated_outcomes", "assignment_chance")]
     yield from checks.publish(
         "labelled_customers",
         table,
         note=f"{len(table)} of {len(customer_features)} customers have an outcome; {table.label.mean():.1%} left",
-        **{"dagster/column_lineage": checks.lineage(origin)},
+        **checks.lineage(origin),
         churn_rate=round(float(table.label.mean()), 4),
         unlabelled_rows=len(customer_features) - len(table),
     )
@@ -52,7 +50,7 @@ class Training(dg.Config):
     as_of: str | None = None
 
 
-@dg.asset(**checks.asset_args("training_set", "pandas"), deps=[labelled_customers])
+@checks.table_asset("training_set", "pandas", deps=[labelled_customers])
 def training_set(
     context: dg.AssetExecutionContext, config: Training, layers: dg.ResourceParam[Layers]
 ) -> checks.Published:

@@ -4,7 +4,7 @@ import dagster as dg
 import pandas as pd
 
 from mlops_assets import checks
-from mlops_assets.assets.model import champion
+from mlops_assets.assets.promotion import champion
 from mlops_assets.champions import read_champion
 from mlops_assets.churn import features, offers, schemas
 from mlops_assets.learning import explanation, training
@@ -12,7 +12,7 @@ from mlops_assets.params import Params
 from mlops_assets.storage import Layers
 
 
-@dg.asset(**checks.asset_args("predictions", "catboost"), deps=[champion])
+@checks.table_asset("predictions", "catboost", deps=[champion])
 def predictions(
     context: dg.AssetExecutionContext,
     customer_features: pd.DataFrame,

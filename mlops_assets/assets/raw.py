@@ -29,14 +29,14 @@ def news_table(news: tuple[cleaning.News, ...]) -> dict[str, list[Any]]:
     return {name: [getattr(item, name) for item in news] for name in names} if news else {}
 
 
-@dg.asset(**checks.asset_args("raw_customers", "csv", checks=(checks.warning("raw_customers", "news", NEWS),)))
+@checks.table_asset("raw_customers", "csv", checks=(checks.warning("raw_customers", "news", NEWS),))
 def raw_customers(context: dg.AssetExecutionContext, inbox: dg.ResourceParam[Inbox]) -> checks.Published:
     """The batch's customers as they landed: text, with file, digest and line number."""
     columns = tuple(schemas.fields(schemas.Customers))
     yield from land("raw_customers", "customers", columns, context.partition_key, inbox)
 
 
-@dg.asset(**checks.asset_args("raw_outcomes", "csv", checks=(checks.warning("raw_outcomes", "news", NEWS),)))
+@checks.table_asset("raw_outcomes", "csv", checks=(checks.warning("raw_outcomes", "news", NEWS),))
 def raw_outcomes(context: dg.AssetExecutionContext, inbox: dg.ResourceParam[Inbox]) -> checks.Published:
     """The batch's outcomes as they landed, a month after its customers: text, with file, digest and line number."""
     yield from land("raw_outcomes", "outcomes", schemas.OUTCOME_COLUMNS, context.partition_key, inbox)

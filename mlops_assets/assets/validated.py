@@ -60,7 +60,7 @@ def sort_rows(kind: str, cleaned: cleaning.Cleaned, limit: float) -> checks.Publ
         new,
         note=note,
         quarantined_rows=count,
-        **{"dagster/column_lineage": checks.lineage({c: [(source, c)] for c in cleaned.good})},
+        **checks.lineage({column: [(source, column)] for column in cleaned.good.columns}),
         **({"broken_rules": checks.records(broken)} if count else {}),
     )
 

@@ -1,8 +1,8 @@
 """From the bytes of a landed file to typed rows: what is refused, what is quarantined, what is merely news.
 
-Three kinds of fault. *File*: it cannot be read as the table it claims to be; nothing of it is used. *Row*: impossible or
-unparseable; it goes to quarantine with every rule it broke, and the rest is used. *News*: unseen or missing, passed on
-with a warning, since judging news is the drift gate's work. The rules themselves stand in `schemas`.
+Three kinds of fault. *File*: it cannot be read as the table it claims to be; nothing of it is used. *Row*: impossible
+or unparseable; it goes to quarantine with every rule it broke, and the rest is used. *News*: unseen or missing, passed
+on with a warning, since judging news is the drift gate's work. The rules themselves stand in `schemas`.
 
 Lines are split one by one: a stray quote then spoils its own line and not the rest of the file, and every row keeps the
 line number that an editor shows.
@@ -86,8 +86,9 @@ def read_landed(content: bytes, *, file: str, columns: Sequence[str]) -> Landed:
     header = read_header(lines[0], file=file, columns=columns)
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
     found = [split_line(line, len(header)) for line in lines[1:]]
+    blank: list[str | None] = [None] * len(header)
     rows = [
-        (*(cells or [None] * len(header)), file, digest, number, None if cells else line)
+        (*(cells or blank), file, digest, number, None if cells else line)
         for number, (line, cells) in enumerate(zip(lines[1:], found, strict=True), start=2)
         if line.strip()
     ]
@@ -153,7 +154,7 @@ def split_line(line: str, width: int | None) -> list[str] | None:
 
 
 def render(rows: pd.DataFrame, columns: Sequence[str]) -> bytes:
-    """`columns` of landed rows as CSV bytes; each row keeps its line number, and a row that did not fit still does not."""
+    """`columns` of landed rows as CSV bytes; a row keeps its line number, and one that did not fit still does not."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
@@ -272,12 +273,15 @@ def quarantine(raw: pd.DataFrame, broken: dict[int, list[str]]) -> pd.DataFrame:
     cells = rows.drop(columns=list(SOURCE))
     table = pd.DataFrame(
         {
-            "customer_id": rows.customer_id.astype(object).where(rows.customer_id.notna(), None),
+            "customer_id": rows.customer_id,
             "rules": ["; ".join(broken[row]) for row in rows.index],
             "values": ["; ".join(offending(rows.loc[row], broken[row])) for row in rows.index],
             "source_file": rows.source_file,
             "source_line": rows.source_line,
-            "row": [text if text is not None else cells.loc[row].to_json() for row, text in rows.source_text.items()],
+            "row": [
+                text if text is not None else cells.loc[row].to_json()
+                for row, text in zip(rows.index, rows.source_text, strict=True)
+            ],
         },
     ).reset_index(drop=True)
     # An empty quarantine must have the contract's types too.
@@ -293,7 +297,7 @@ def offending(row: pd.Series, rules: Sequence[str]) -> list[str]:
 def customer_news(good: pd.DataFrame) -> tuple[News, ...]:
     """Levels that the contract does not know, and missing values, among rows that keep it."""
     news = []
-    for column in good:
+    for column in good.columns:
         known = schemas.levels(column)
         unseen = good[column][good[column].notna() & ~good[column].isin(known)] if known else good[column].iloc[:0]
         news += [

@@ -16,12 +16,10 @@ SEGMENTS = ("contract", "internet_service", "senior_citizen", "female")
 def build_features(customers: pd.DataFrame) -> pd.DataFrame:
     """`CustomerFeatures` of `ValidatedCustomers`, shape (n, 21), in the order of its rows; missing stays missing."""
     typed = {
-        name: customers[name].astype(object).where(customers[name].notna(), None)
-        if customers[name].dtype == object
-        else customers[name].astype("float64")
-        for name in customers
+        name: customers[name] if customers[name].dtype == object else customers[name].astype("float64")
+        for name in customers.columns
     }
-    num_optional_services = customers[list(ADD_ONS)].eq("Yes").sum(axis=1).astype("float64")
+    num_optional_services = customers[list(ADD_ONS)].isin(["Yes"]).sum(axis=1).astype("float64")
     return pd.DataFrame(typed).assign(num_optional_services=num_optional_services)[fields(CustomerFeatures)]
 
 

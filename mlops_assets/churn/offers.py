@@ -14,7 +14,7 @@ import pandas as pd
 OFFER, CONTROL, NONE = "offer", "control", "none"
 
 
-def assign(  # noqa: PLR0913 - each is a knob or a fact of its own
+def assign(
     customer_id: pd.Series, decision: pd.Series, *, batch: str, enabled: bool, control_share: float, seed: int
 ) -> pd.DataFrame:
     """What each customer gets and how likely that was: `assignment` (offer, control, none) and `assignment_chance`.

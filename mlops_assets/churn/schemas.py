@@ -6,6 +6,7 @@ merely new (a level never seen, a value missing) is no rule: a contract that ref
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
@@ -46,12 +47,12 @@ PUBLIC_EXPORT: dict[str, tuple[str, dict[str, int]]] = {
 }
 
 
-def flag(description: str) -> object:
+def flag(description: str) -> Any:  # noqa: ANN401 - what pa.Field gives
     """A 0/1 column; nullable, since a missing value is news and no fault."""
     return pa.Field(isin=[0, 1], nullable=True, description=f"{description}; 0 no, 1 yes")
 
 
-def level(description: str, *levels: str) -> object:
+def level(description: str, *levels: str) -> Any:  # noqa: ANN401 - what pa.Field gives
     """A text column with its known levels, which are knowledge and not a rule: another one is news."""
     return pa.Field(nullable=True, description=f"{description}: {', '.join(levels)}", metadata={"levels": levels})
 

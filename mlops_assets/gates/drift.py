@@ -100,7 +100,7 @@ class DriftFindings(pa.DataFrameModel):
         return len(table) > 0 and of_batch.tolist() == [True] + [False] * (len(table) - 1)
 
 
-def assess_drift(  # noqa: PLR0913
+def assess_drift(
     reference: pd.DataFrame,
     current: pd.DataFrame,
     *,

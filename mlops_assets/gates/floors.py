@@ -25,7 +25,7 @@ class FloorsJudgement:
     floors: tuple[Requirement, ...]
 
 
-def judge_floors(  # noqa: PLR0913
+def judge_floors(
     labels: npt.ArrayLike,
     scores: npt.ArrayLike,
     baseline_scores: npt.ArrayLike,
@@ -59,7 +59,7 @@ def judge_floors(  # noqa: PLR0913
     return FloorsJudgement(verdict, meaning, floors)
 
 
-def _measured_floors(  # noqa: PLR0913
+def _measured_floors(
     rows: Rows, min_gain: float, max_error: float, max_behind: float, *, interval: float, bins: int
 ) -> tuple[Requirement, ...]:
     """The floors that are measured on rows."""
@@ -97,4 +97,4 @@ def _flag(subject: str, holds: bool, meaning: str) -> Requirement:  # noqa: FBT0
 
 def floors_findings(candidate: str, judgement: FloorsJudgement) -> pd.DataFrame:
     """The judgement as rows of `PromotionFindings`."""
-    return findings_of(candidate, "floors", judgement.verdict, judgement.meaning, judgement.floors, None)
+    return findings_of(candidate, "floors", judgement.verdict, judgement.meaning, judgement.floors)

@@ -19,9 +19,6 @@ THIN = 5.0
 SMALL_EFFECT = 0.2
 """Standardised mean difference (Cohen 1988) under which the words tell the spread too: the mean is not what moved."""
 
-NO_SPREAD = 1e-14
-"""Standard deviation, as a share of the largest value, that is rounding and no spread."""
-
 
 FEW_LEVELS = 10
 """A flag (at most two values in the reference) is judged by levels, if it now has at most so many."""
@@ -95,7 +92,7 @@ def _mean_move(reference: Floats, current: Floats) -> tuple[float | None, str]:
     then, now = (float((kept / scale).mean()) for kept in finite)
     spreads = [float((kept / scale).std()) for kept in finite]
     spread = float(np.sqrt(np.mean(np.square(spreads))))
-    effect = (now - then) / spread if spread > NO_SPREAD else None
+    effect = (now - then) / spread if spread > 0 else None
     relative = 100 * (now - then) / abs(then) if then else np.inf
     change = f" ({relative:+.0f} %)" if abs(relative) < 1000 else ""  # noqa: PLR2004
     words.insert(0, f"mean {then * scale:.3g} -> {now * scale:.3g}{change}")

@@ -52,7 +52,7 @@ class Comparison:
     by_segment: tuple[Requirement, ...] = ()
 
 
-def compare(  # noqa: PLR0913
+def compare(
     champion_scores: npt.ArrayLike,
     challenger_scores: npt.ArrayLike,
     labels: npt.ArrayLike,

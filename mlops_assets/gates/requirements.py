@@ -70,13 +70,13 @@ class PromotionFindings(pa.DataFrameModel):
         return (is_first == is_whole) & (~is_whole | (table["holds"] == (table["verdict"] == Verdict.PASS)))
 
 
-def findings_of(  # noqa: PLR0913, PLR0917
+def findings_of(
     candidate: str,
     gate: str,
     verdict: Verdict,
     meaning: str,
     requirements: Iterable[Requirement],
-    deciding: Estimate | None,
+    deciding: Estimate | None = None,
 ) -> pd.DataFrame:
     """Rows of `PromotionFindings` for one gate of one candidate; `deciding` is the figure of the gate as a whole."""
     figures = asdict(deciding) if deciding else {}

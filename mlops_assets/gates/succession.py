@@ -1,8 +1,8 @@
 """Decides which candidate, if any, is to score: the first champion by the floors alone, every later one by proof.
 
-The floors hold for every champion. Without a champion the first candidate that keeps them wins: the one that weights all
-history alike stands first. With one, a candidate must besides be better on the same rows, out of sample for both; of
-several, the one with the larger gain. A challenger that is the champion's own model has nothing to prove and is kept out.
+The floors hold for every champion. Without one, they alone decide about the first candidate, the one that weights all
+history alike. With one, a candidate must besides be better on the same rows, out of sample for both; of several, the
+one with the larger gain. A challenger that is the champion's own model has nothing to prove and is kept out.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """How the challengers of one training are made: the same rows for each, and scores of rows that each never saw.
 
-Two candidates: all history alike, which is right while nothing changes, and recent months weighted more, which gains most
-when something does; the promotion gate chooses. The spline logistic regression is scored on the same folds as the
-baseline. What a candidate promises comes from out-of-fold and rolling-origin scores only: judged against scores of rows
+Two candidates: all history alike, which is right while nothing changes, and recent months weighted more, which gains
+most when something does; the promotion gate chooses. The spline logistic regression is the baseline, on the same folds.
+What a candidate promises comes from out-of-fold and rolling-origin scores only: judged against scores of rows
 the model had learned from, an outcome gate rings falsely in a fifth of quiet months.
 """
 

@@ -41,7 +41,8 @@ def roc(scores: pd.DataFrame, *, candidate: str) -> "Figure":
         caught, wrong = _running(y * weight, score), _running((1 - y) * weight, score)
         axes.plot(wrong, caught, label=f"{name}  {_of_one(roc_auc(y, score, weight))}", **style)
     y, score, weight = _arrays(_only(scores, candidate))
-    return _titled(figure, axes, f"A leaver outranks a stayer {roc_auc(y, score, weight):.1%} of the time", "ROC AUC")
+    finding = f"A leaver outranks a stayer {roc_auc(y, score, weight):.1%} of the time"
+    return _titled(figure, axes, _if_both(y, finding), "ROC AUC")
 
 
 def precision_recall(scores: pd.DataFrame, *, candidate: str) -> "Figure":
@@ -54,10 +55,9 @@ def precision_recall(scores: pd.DataFrame, *, candidate: str) -> "Figure":
         precision, recall = _precision_recall(labels, ranks, weights)
         axes.plot(recall, precision, label=f"{name}  {_of_one(average_precision(labels, ranks, weights))}", **style)
     precision, recall = _precision_recall(y, score, weight)
-    half = precision[np.searchsorted(recall, 0.5)]
-    return _titled(
-        figure, axes, f"With half of the leavers flagged, {half:.0%} of flags are right", "average precision"
-    )
+    half = precision[min(int(np.searchsorted(recall, 0.5)), len(recall) - 1)]
+    finding = f"With half of the leavers flagged, {half:.0%} of flags are right"
+    return _titled(figure, axes, _if_both(y, finding), "average precision")
 
 
 def calibration(scores: pd.DataFrame, *, candidate: str, bins: int) -> "Figure":
@@ -93,8 +93,8 @@ def confusion(scores: pd.DataFrame, *, candidate: str, threshold: float) -> "Fig
         axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=11)
     axes.set(xticks=[0, 1], xticklabels=["no offer", "offer"], yticks=[0, 1], yticklabels=outcomes)
     right = counts[1, 1] / max(counts[:, 1].sum(), 1e-12)
-    title = f"{shares[1, 1]:.0%} of leavers get an offer, and {right:.0%} of offers go to one"
-    return _titled(figure, axes, title)
+    finding = f"{shares[1, 1]:.0%} of leavers get an offer, and {right:.0%} of offers go to one"
+    return _titled(figure, axes, _if_both(y, finding))
 
 
 def gain(scores: pd.DataFrame, *, candidate: str) -> "Figure":
@@ -109,7 +109,8 @@ def gain(scores: pd.DataFrame, *, candidate: str) -> "Figure":
     prevalence = np.average(y, weights=weight)
     axes.plot([0, prevalence, 1], [0, 1, 1], color=PALE, linewidth=1.2, zorder=1)
     quarter = lift(y, score, weight, share=0.25) * 0.25
-    return _titled(figure, axes, f"The top quarter of scores holds {quarter:.0%} of the leavers", "lift at 10 %")
+    finding = f"The top quarter of scores holds {quarter:.0%} of the leavers"
+    return _titled(figure, axes, _if_both(y, finding), "lift at 10 %")
 
 
 def shap_summary(shap: pd.DataFrame, X: pd.DataFrame) -> "Figure":
@@ -173,6 +174,10 @@ def _titled(figure: "Figure", axes: "Axes", finding: str, legend: str | None = N
     if legend:
         axes.legend(title=legend, fontsize=8, title_fontsize=8, frameon=False, alignment="left")
     return figure
+
+
+def _if_both(y: Numbers, finding: str) -> str:
+    return finding if 0 < y.sum() < len(y) else "One outcome only: there is nothing to tell apart"
 
 
 def _only(scores: pd.DataFrame, candidate: str) -> pd.DataFrame:
