@@ -92,17 +92,19 @@ class System:
         )
         return outcome(result)
 
-    def materialize(self, asset: str, batch: str, config: Mapping[str, Any]) -> Ran:
-        """Materialize one asset of a batch, with its config."""
-        from mlops_assets.definitions import defs
+    def materialize(self, asset: str, batch: str | None = None, config: Mapping[str, Any] | None = None) -> Ran:
+        """Materialize one asset, of a batch where it has them, with its config; as a click in the UI does."""
+        from mlops_assets.definitions import ASSETS
 
-        self.register(batch)
-        result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+        if batch is not None:
+            self.register(batch)
+        # A selection of assets cannot be handed other resources than those its definitions are bound to.
+        here = dg.Definitions(assets=ASSETS, resources=self.resources)
+        result = here.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=self.instance,
             partition_key=batch,
             asset_selection=[dg.AssetKey(asset)],
-            run_config={**QUIET, "ops": {asset: {"config": dict(config)}}},
-            resources=dict(self.resources),
+            run_config={**QUIET, **({"ops": {asset: {"config": dict(config)}}} if config else {})},
             raise_on_error=False,
         )
         return outcome(result)

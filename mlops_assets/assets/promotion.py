@@ -81,6 +81,7 @@ def judge(
             described=bool(row["description"]),
             reproducible=bool(row["is_reproducible"]),
             **params.floors.model_dump(),
+            interval=params.evaluation.interval,
             calibration_bins=params.evaluation.calibration_bins,
         )
         rolling = scores[scores.scheme.eq("rolling_origin") & scores.candidate.eq(name)]

@@ -61,7 +61,9 @@ def out_of_sample(
     parts = []
     for name, fitter in fitters.items():
         schemes = {
-            "out_of_fold": out_of_fold(rows.X, rows.y, fitter=fitter, folds=folds, seed=seed, **known),
+            "out_of_fold": out_of_fold(
+                rows.X, rows.y, fitter=fitter, folds=folds, seed=seed, groups=rows.keys.customer_id, **known
+            ),
             "rolling_origin": rolling_origin(rows.X, rows.y, fitter=fitter, min_batches=min_batches, **known),
         }
         for scheme, scored in schemes.items():

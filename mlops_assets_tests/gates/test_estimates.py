@@ -88,3 +88,13 @@ def test_tied_scores_share_a_bin_in_any_order_of_rows() -> None:
     ]
 
     assert by_order == pytest.approx([0, 0])
+
+
+def test_the_interval_of_a_plain_mean_is_the_textbooks() -> None:
+    values = np.random.default_rng(8).normal(size=12)
+
+    estimate = estimates.mean_with_interval(values, np.full(12, 3.0), interval=0.95)
+
+    assert estimate.value == pytest.approx(values.mean())
+    assert estimate.upper - estimate.value == pytest.approx(1.959964 * values.std(ddof=1) / np.sqrt(12))
+    assert estimate.value - estimate.lower == pytest.approx(estimate.upper - estimate.value)

@@ -19,7 +19,7 @@ def test_one_unknown_keeps_the_rest_from_passing() -> None:
     assert all_of(Verdict.PASS, Verdict.UNKNOWN, Verdict.PASS) is Verdict.UNKNOWN
 
 
-@pytest.mark.parametrize("verdicts", permutations(Verdict))
+@pytest.mark.parametrize("verdicts", list(permutations(Verdict)))
 def test_a_broken_rule_stays_broken_whatever_the_others_cannot_tell(verdicts: tuple[Verdict, ...]) -> None:
     assert all_of(*verdicts) is Verdict.FAIL
 

@@ -1,13 +1,19 @@
 """Every tenth customer of the shipped table, as the learning room takes them, in ten months; and a model of them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.typing import ArrayLike, NDArray
+from hypothesis import settings
+from numpy.typing import NDArray
 
 from mlops_assets.learning.training import Recipe, fit
+
+# A deadline for one example would fail on a busy machine, and says nothing about a rule.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 
 SOURCE = pd.read_csv(Path(__file__).parents[2] / "data" / "source" / "telco_churn.csv").iloc[::10]
 MONTHS = [f"2024-{month:02d}" for month in range(1, 11)]
@@ -27,7 +33,7 @@ def labels() -> NDArray[np.int64]:
 
 
 @pytest.fixture(scope="session")
-def known() -> dict[str, ArrayLike]:
+def known() -> dict[str, NDArray[Any]]:
     """Weights of 1, and batches: ten months in order of the table."""
     return {"weights": np.ones(len(SOURCE)), "batches": np.array(MONTHS)[np.arange(len(SOURCE)) * 10 // len(SOURCE)]}
 
@@ -39,6 +45,6 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def model(inputs: pd.DataFrame, labels: NDArray[np.int64], known: dict[str, ArrayLike], recipe: Recipe) -> bytes:
+def model(inputs: pd.DataFrame, labels: NDArray[np.int64], known: dict[str, NDArray[Any]], recipe: Recipe) -> bytes:
     """A model of all of them."""
     return fit(inputs, labels, **known, recipe=recipe)

@@ -1,0 +1,297 @@
+"""Only a challenger that is proven better becomes champion: no equal one, no lucky one, none that nobody can judge."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlops_assets.gates.promotion import Comparison, PromotionFindings, compare, comparison_findings
+from mlops_assets.gates.verdict import Verdict
+
+Floats = npt.NDArray[np.float64]
+
+ROWS = 1170
+RNG = np.random.default_rng(29)
+LOGIT = RNG.normal(-1.3, 1.6, ROWS)
+LABELS = (RNG.random(ROWS) < 1 / (1 + np.exp(-LOGIT))).astype(float)
+
+
+def scores(noise: float, seed: int, shift: float = 0.0) -> Floats:
+    """Scores of a model that knows the truth but for `noise`, in logits."""
+    logit = LOGIT + shift + np.random.default_rng(seed).normal(0, noise, ROWS) if noise else LOGIT + shift
+    values: Floats = 1 / (1 + np.exp(-logit))
+    return values
+
+
+TRUTH, NOISY = scores(0, 0), scores(1.0, 1)
+pairs = st.tuples(st.floats(0.05, 1.5), st.floats(0.05, 1.5), st.integers(0, 10**6)).map(
+    lambda drawn: (scores(drawn[0], drawn[2]), scores(drawn[1], drawn[2] + 1))
+)
+
+
+def held(comparison: Comparison) -> dict[str, bool]:
+    return {asked.subject: asked.holds for asked in (*comparison.by_metric, *comparison.by_segment)}
+
+
+def test_a_challenger_that_knows_the_truth_replaces_a_noisy_champion() -> None:
+    assert compare(NOISY, TRUTH, LABELS).verdict is Verdict.PASS
+
+
+def test_a_perfect_challenger_replaces_a_champion_that_guesses() -> None:
+    assert compare(np.random.default_rng(0).random(ROWS), LABELS, LABELS).verdict is Verdict.PASS
+
+
+def test_a_worse_challenger_is_turned_down() -> None:
+    assert compare(TRUTH, NOISY, LABELS).verdict is Verdict.FAIL
+
+
+@given(pair=pairs)
+@settings(max_examples=20, deadline=None)
+def test_a_tie_keeps_the_champion(pair: tuple[Floats, Floats]) -> None:
+    comparison = compare(pair[0], pair[0], LABELS, min_relative_gain=0.0, max_auc_loss=1.0)
+
+    assert (comparison.verdict, comparison.gain, comparison.lower) == (Verdict.FAIL, 0, 0)
+    assert comparison.meaning.startswith("equal")
+
+
+@given(pair=pairs)
+@settings(max_examples=25, deadline=None)
+def test_changing_places_negates_the_gain(pair: tuple[Floats, Floats]) -> None:
+    there, back = compare(*pair, LABELS), compare(pair[1], pair[0], LABELS)
+
+    assert there.gain == pytest.approx(-(back.gain or 0))
+    assert there.lower == pytest.approx(-(back.upper or 0))
+    assert there.by_metric[2].value == pytest.approx(-(back.by_metric[2].value or 0))
+
+
+@given(pair=pairs)
+@settings(max_examples=25, deadline=None)
+def test_no_two_models_each_replace_the_other(pair: tuple[Floats, Floats]) -> None:
+    verdicts = [compare(*both, LABELS).verdict for both in (pair, pair[::-1])]
+
+    assert verdicts.count(Verdict.PASS) <= 1
+
+
+@given(pair=pairs, scale=st.floats(1e-6, 1e6))
+@settings(max_examples=20, deadline=None)
+def test_only_the_ratios_of_weights_matter(pair: tuple[Floats, Floats], scale: float) -> None:
+    weights = np.random.default_rng(5).uniform(1, 10, ROWS)
+
+    plain, scaled = (compare(*pair, LABELS, weights=w) for w in (weights, weights * scale))
+
+    assert (scaled.gain, scaled.lower, scaled.upper) == pytest.approx((plain.gain, plain.lower, plain.upper))
+
+
+@given(pair=pairs, seed=st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_the_order_of_the_rows_changes_nothing(pair: tuple[Floats, Floats], seed: int) -> None:
+    order = np.random.default_rng(seed).permutation(ROWS)
+
+    plain, shuffled = compare(*pair, LABELS), compare(pair[0][order], pair[1][order], LABELS[order])
+
+    assert shuffled.verdict is plain.verdict
+    assert (shuffled.gain, shuffled.lower) == pytest.approx((plain.gain, plain.lower))
+
+
+@given(position=st.integers(0, ROWS - 1), where=st.sampled_from(["champion", "challenger", "labels", "weights"]))
+@settings(max_examples=25, deadline=None)
+def test_a_missing_value_anywhere_is_unknown(position: int, where: str) -> None:
+    values = {"champion": NOISY, "challenger": TRUTH, "labels": LABELS, "weights": np.ones(ROWS)}
+    values[where] = np.where(np.arange(ROWS) == position, np.nan, values[where])
+
+    comparison = compare(values["champion"], values["challenger"], values["labels"], weights=values["weights"])
+
+    assert (comparison.verdict, comparison.gain) == (Verdict.UNKNOWN, None)
+
+
+@pytest.mark.parametrize("bad", [-0.01, 1.01, np.inf, -np.inf])
+def test_a_score_that_is_no_probability_is_unknown(bad: float) -> None:
+    assert compare(NOISY, np.where(np.arange(ROWS) == 0, bad, TRUTH), LABELS).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.inf])
+def test_an_impossible_weight_is_unknown(weight: float) -> None:
+    weights = np.where(np.arange(ROWS) == 0, weight, 1.0)
+
+    assert compare(NOISY, TRUTH, LABELS, weights=weights).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_one_class_is_unknown(label: float) -> None:
+    assert compare(NOISY, TRUTH, np.full(ROWS, label)).verdict is Verdict.UNKNOWN
+
+
+def test_a_handful_of_churners_is_unknown_however_large_the_gain() -> None:
+    labels = np.zeros(ROWS)
+    labels[:19] = 1
+
+    assert compare(1 - 0.9 * labels, labels, labels).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(("rows", "verdict"), [(699, Verdict.UNKNOWN), (700, Verdict.PASS)])
+def test_fewer_rows_than_asked_for_are_unknown(rows: int, verdict: Verdict) -> None:
+    few = slice(None, rows)
+
+    assert compare(NOISY[few], TRUTH[few], LABELS[few], min_rows=700).verdict is verdict
+
+
+@pytest.mark.parametrize(("months", "verdict"), [(2, Verdict.UNKNOWN), (3, Verdict.PASS)])
+def test_fewer_batches_than_asked_for_are_unknown(months: int, verdict: Verdict) -> None:
+    batches = [f"2024-0{1 + row % months}" for row in range(ROWS)]
+
+    assert compare(NOISY, TRUTH, LABELS, batches=batches, min_batches=3).verdict is verdict
+
+
+def test_a_batch_whose_rows_have_no_weight_is_no_batch() -> None:
+    batches = np.arange(ROWS) % 3
+
+    comparison = compare(NOISY, TRUTH, LABELS, batches=batches, weights=(batches > 0).astype(float))
+
+    assert comparison.verdict is Verdict.UNKNOWN
+
+
+def test_too_little_evidence_still_shows_the_figures() -> None:
+    assert (compare(NOISY, TRUTH, LABELS, min_rows=ROWS + 1).gain or 0) > 0
+
+
+def test_a_gain_that_may_be_chance_is_turned_down_however_large() -> None:
+    few = slice(None, 300)
+    champion = scores(0.25, 3)[few]
+
+    comparison = compare(champion, TRUTH[few], LABELS[few], min_relative_gain=0.0, max_auc_loss=1.0, interval=0.999999)
+
+    assert held(comparison) == {"log_loss": False, "relative_gain": True, "roc_auc": True}
+    assert comparison.verdict is Verdict.FAIL
+
+
+def test_a_gain_that_is_sure_but_small_is_turned_down() -> None:
+    comparison = compare(NOISY, TRUTH, LABELS, min_relative_gain=0.99)
+
+    assert (comparison.verdict, held(comparison)["relative_gain"]) == (Verdict.FAIL, False)
+
+
+def test_a_challenger_that_repairs_the_level_but_ranks_worse_is_turned_down() -> None:
+    comparison = compare(scores(0, 0, shift=2.5), scores(0.9, 7), LABELS)
+
+    assert held(comparison) == {"log_loss": True, "relative_gain": True, "roc_auc": False}
+    assert comparison.verdict is Verdict.FAIL
+
+
+def test_a_challenger_that_only_repairs_the_level_may_pass() -> None:
+    comparison = compare(scores(0, 0, shift=1.5), TRUTH, LABELS)
+
+    assert (comparison.verdict, comparison.by_metric[2].value) == (Verdict.PASS, 0)
+
+
+def test_without_tolerance_an_equal_ranking_is_not_enough() -> None:
+    assert compare(scores(0, 0, shift=1.5), TRUTH, LABELS, max_auc_loss=0.0).verdict is Verdict.FAIL
+
+
+def test_a_ranking_that_may_have_fallen_too_far_is_turned_down_though_it_was_not_seen_to() -> None:
+    champion = scores(0, 0, shift=2.5)
+    ours = compare(champion, scores(0.3, 7), LABELS).by_metric[2]
+    assert ours.value is not None
+    assert ours.lower is not None
+
+    between = -(ours.value + ours.lower) / 2
+
+    assert held(compare(champion, scores(0.3, 7), LABELS, max_auc_loss=between))["roc_auc"] is False
+    assert held(compare(champion, scores(0.3, 7), LABELS, max_auc_loss=-ours.lower + 1e-9))["roc_auc"] is True
+
+
+def test_a_segment_that_may_be_worse_stops_nothing_until_it_surely_is() -> None:
+    segments = np.arange(ROWS) % 3
+    unsure = compare(TRUTH, NOISY, LABELS, segments=segments).by_segment[0]
+    assert unsure.upper is not None
+    assert unsure.lower is not None
+
+    within, beyond = (
+        compare(TRUTH, NOISY, LABELS, segments=segments, segment_tolerance=-bound).by_segment[0].holds
+        for bound in ((unsure.upper + unsure.lower) / 2, unsure.upper + 1e-9)
+    )
+
+    assert (within, beyond) == (True, False)
+
+
+def test_the_more_segments_are_asked_the_surer_each_must_be() -> None:
+    one = pd.DataFrame({"all": ["a"] * ROWS})
+    alone, among = (
+        compare(NOISY, TRUTH, LABELS, segments=cuts).by_segment[0] for cuts in (one, one.assign(b=np.arange(ROWS) % 4))
+    )
+
+    assert alone.subject == among.subject
+    assert (among.upper or 0) > (alone.upper or 0)
+
+
+def test_rows_without_weight_are_left_out_whatever_they_hold() -> None:
+    out = np.arange(ROWS) % 10 == 0
+
+    comparison = compare(NOISY, np.where(out, np.nan, TRUTH), LABELS, weights=np.where(out, 0.0, 1.0))
+
+    assert comparison.gain == compare(NOISY[~out], TRUTH[~out], LABELS[~out]).gain
+
+
+def test_a_segment_that_pays_for_the_rest_turns_the_challenger_down() -> None:
+    is_new = np.arange(ROWS) % 5 == 0
+    challenger = np.where(is_new, scores(0, 0, shift=-2.5), TRUTH)
+    champion = np.where(is_new, TRUTH, scores(0, 0, shift=2.5))
+    segments = pd.DataFrame({"tenure": np.where(is_new, "new", "old")})
+
+    assert compare(champion, challenger, LABELS, max_auc_loss=1.0).verdict is Verdict.PASS
+    comparison = compare(champion, challenger, LABELS, max_auc_loss=1.0, segments=segments)
+
+    assert comparison.verdict is Verdict.FAIL
+    assert {name for name, holds in held(comparison).items() if not holds} == {"tenure=new"}
+
+
+def test_a_segment_of_few_rows_stops_nothing_and_is_told() -> None:
+    segments = np.where(np.arange(ROWS) < 49, "few", "many")
+    challenger = np.where(np.arange(ROWS) < 49, 1 - LABELS, TRUTH).clip(0.1, 0.9)
+
+    comparison = compare(NOISY, challenger, LABELS, segments=segments)
+
+    few = comparison.by_segment[0]
+    assert (few.subject, few.value, few.holds) == ("segment=few", None, True)
+    assert few.meaning == "49 rows: cannot tell"
+
+
+def test_rows_without_a_segment_are_a_segment() -> None:
+    segments = pd.Series(["a", None] * (ROWS // 2))
+
+    assert {"segment=a", "segment=missing"} <= set(held(compare(NOISY, TRUTH, LABELS, segments=segments)))
+
+
+def test_scores_of_other_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"cannot be paired.*1170.*1169"):
+        compare(NOISY, TRUTH[1:], LABELS)
+
+
+def test_segments_of_other_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"Hand over one per row"):
+        compare(NOISY, TRUTH, LABELS, segments=["a"])
+
+
+def test_equal_challengers_are_hardly_ever_promoted() -> None:
+    promoted = 0
+    for seed in range(200):
+        rows = np.random.default_rng(seed).integers(0, ROWS, ROWS)
+        champion, challenger = scores(0.4, 2 * seed), scores(0.4, 2 * seed + 1)
+        promoted += compare(champion[rows], challenger[rows], LABELS[rows]).verdict is Verdict.PASS
+
+    # One in forty by the interval alone: 16 or more of 200 would come once in 10,000 times. A coin promotes 100.
+    assert promoted < 16
+
+
+@pytest.mark.parametrize("change", [{}, {"min_rows": 5000}, {"segments": np.arange(ROWS) % 3}])
+@pytest.mark.parametrize("challenger", [TRUTH, NOISY, np.full(ROWS, np.nan)], ids=["better", "equal", "missing"])
+def test_the_findings_keep_their_contract_and_tell_the_verdict(challenger: Floats, change: dict[str, Any]) -> None:
+    comparison = compare(NOISY, challenger, LABELS, **change)
+
+    table = PromotionFindings.validate(comparison_findings("recent", comparison), lazy=True)
+
+    assert set(table.verdict) == {str(comparison.verdict)}
+    assert table["holds"].iloc[0] == (comparison.verdict is Verdict.PASS)
