@@ -20,6 +20,7 @@ class Champion:
     model: bytes
     threshold: float
     as_of: str
+    verdict_md5: str
     reference: pd.DataFrame
 
 
@@ -36,6 +37,7 @@ def read_champion(layers: Layers) -> Champion | None:
                 model=layers.file("champion", f"{row.model_md5}.cbm"),
                 threshold=float(row.threshold),
                 as_of=str(row.as_of),
+                verdict_md5=str(row.verdict_md5),
                 reference=bytes_table(layers.file("champion", f"{row.reference_md5}.parquet")),
             )
         except DamagedError:  # it was replaced between the two reads: read the new one

@@ -34,13 +34,14 @@ def running() -> Iterator["System"]:
     from mlops_assets.churn.cleaning import FileRefused
     from mlops_assets.operate import system
     from mlops_assets.params import ParamsError
+    from mlops_assets.partitions import BatchNameError
     from mlops_assets.resources import home_from_environment, params_from_environment
     from mlops_assets.storage import DamagedError, NotMaterializedError
 
     try:
         with system(home_from_environment(), params_from_environment()) as opened:
             yield opened
-    except (FileRefused, ParamsError, ValueError) as error:
+    except (FileRefused, ParamsError, BatchNameError) as error:
         click.echo(f"refused: {error}", err=True)
         sys.exit(REFUSED)
     except (NotMaterializedError, DamagedError) as error:
@@ -73,10 +74,12 @@ def land(file: Path, batch: str) -> None:
 @main.command()
 def inbox() -> None:
     """List what waits in the inbox, and what is left alone and why."""
+    from mlops_assets.landing import KINDS
+
     with running() as opened:
-        outcomes = opened.inbox.batches("outcomes")
-        for batch in opened.inbox.batches("customers"):
-            click.echo(f"{batch}  customers{'  outcomes' if batch in outcomes else ''}")
+        waiting = {kind: opened.inbox.batches(kind) for kind in KINDS}
+        for batch in sorted({batch for batches in waiting.values() for batch in batches}):
+            click.echo("  ".join([batch, *(kind for kind in KINDS if batch in waiting[kind])]))
         strangers = opened.inbox.strangers()
         for stranger in strangers:
             click.echo(f"left alone: {stranger}", err=True)

@@ -2,10 +2,12 @@
 
 Landed files are untrusted. What they say is judged in `churn.cleaning`; here is judged what they are: a regular file
 under a name that is a month, no link, not over the limit. A delivery of two files is committed by one rename of a
-folder and then moved into place; whoever looks next finishes a move that was cut off.
+folder and then moved into place; whoever looks next finishes a move that was cut off. Deliveries are accepted one after
+another, under a lock on the inbox itself: two at once would end as customers of the one and outcomes of the other.
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
@@ -33,37 +35,63 @@ class Inbox:
         """Bytes of the batch's file. Raises FileRefused when there is none that may be read."""
         name = f"{kind}/{parse_batch(batch)}.csv"
         self.settle()
-        if (self.root / kind).is_symlink():
-            raise FileRefused(name, f"the folder {kind}/ of the inbox is a symbolic link.", "Make it a plain folder.")
+        self.refuse_link(kind)
         hint = f"Land it with `mlops land FILE --batch {batch}`."
         return read_plain(self.root / name, name=name, max_bytes=self.max_bytes, hint=hint)
 
     def put(self, batch: str, files: Mapping[str, bytes]) -> list[Path]:
-        """Put a delivery of the batch, bytes by kind, into the inbox: all of it or none. Returns the final paths."""
-        self.settle()
+        """Put a delivery of the batch, bytes by kind, into the inbox: all of it or none. Returns the final paths.
+
+        Raises FileRefused when a folder of the inbox is a link.
+        """
+        for kind in files:
+            self.refuse_link(kind)
         self.root.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix=".staged-", dir=self.root))
         try:
             for kind, content in files.items():
                 write_atomically(staged / f"{kind}@{parse_batch(batch)}.csv", content)
-            staged.rename(self.root / staged.name.replace(".staged-", ACCEPTED))
+            with self.locked():
+                self.finish()
+                staged.rename(self.root / staged.name.replace(".staged-", ACCEPTED))
+                sync_folder(self.root)
+                self.finish()
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
             raise
-        sync_folder(self.root)
-        self.settle()
         return [self.root / kind / f"{batch}.csv" for kind in files]
 
     def settle(self) -> None:
-        """Finish accepted deliveries that were cut off on their way; safe when several do it at once."""
+        """Finish an accepted delivery that was cut off on its way; safe when several do it at once."""
+        if any(self.root.glob(f"{ACCEPTED}*")):
+            with self.locked():
+                self.finish()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Alone in the inbox; the lock goes with the process, however it ends."""
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def finish(self) -> None:
+        """Move what is accepted into place; the caller holds the lock."""
         for accepted in sorted(self.root.glob(f"{ACCEPTED}*")):
-            for file in sorted(accepted.glob("*@*.csv")):
-                kind, name = file.name.split("@")
-                (self.root / kind).mkdir(exist_ok=True)
-                with contextlib.suppress(FileNotFoundError):  # another process was quicker
-                    file.replace(self.root / kind / name)
+            for kind in KINDS if not accepted.is_symlink() else ():
+                for file in sorted(accepted.glob(f"{kind}@*.csv")):
+                    (self.root / kind).mkdir(exist_ok=True)
+                    file.replace(self.root / kind / file.name.removeprefix(f"{kind}@"))
             with contextlib.suppress(OSError):
                 accepted.rmdir()
+
+    def refuse_link(self, kind: str) -> None:
+        """Raises FileRefused when the folder of `kind` leads elsewhere."""
+        folder = f"{kind}/"
+        if (self.root / kind).is_symlink():
+            raise FileRefused(folder, "this folder of the inbox is a symbolic link.", "Make it a plain folder.")
 
     def batches(self, kind: str) -> list[str]:
         """Batches of `kind` that wait in the inbox, oldest first; files under other names are in `strangers`."""
@@ -72,7 +100,12 @@ class Inbox:
 
     def strangers(self) -> list[str]:
         """Names in the inbox that are no month's file, and why each is left alone."""
-        return [
+        outside = [
+            f"{file.name}: it lies in neither {' nor '.join(KINDS)}. Land it with `mlops land FILE --batch YYYY-MM`."
+            for file in self.files(".")
+            if file.name not in KINDS
+        ]
+        return outside + [
             f"{kind}/{file.name}: its name is no month. Rename it to YYYY-MM.csv, or land it with `mlops land`."
             for kind in KINDS
             for file in self.files(kind)

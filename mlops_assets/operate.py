@@ -172,9 +172,9 @@ def split(content: bytes, *, file: str) -> dict[str, bytes]:
             "customers": render(landed.rows, (*kinds["customers"], *extra)),
             "outcomes": render(landed.rows, (*OUTCOME_COLUMNS, *optional)),
         }
-    if present["outcomes"]:
+    if present["outcomes"] and not set(kinds["customers"][1:]) & set(landed.rows):
         return {"outcomes": content}
-    # Reading it as customers names the columns that are missing, if any.
+    # Reading it as customers names the columns that are missing, if any; a part of them is no file of outcomes.
     read_landed(content, file=file, columns=kinds["customers"])
     return {"customers": content}
 

@@ -23,7 +23,8 @@ class ParamsError(ValueError):
 class Section(BaseModel):
     """One part of the tree; frozen, and closed to unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    # Neither infinity nor NaN: NaN passes every comparison, and so every range.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Landing(Section):

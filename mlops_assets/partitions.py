@@ -8,11 +8,15 @@ BATCHES = dg.DynamicPartitionsDefinition(name="batch")
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII)
 
 
+class BatchNameError(ValueError):
+    """A name that is no month; the message says what one looks like."""
+
+
 def parse_batch(name: str) -> str:
-    """`name`, if it is a month written YYYY-MM. Raises ValueError otherwise: it becomes part of a path."""
+    """`name`, if it is a month written YYYY-MM. Raises BatchNameError otherwise: it becomes part of a path."""
     if not MONTH.fullmatch(name):
         message = f"{name!r} is no batch: a batch is a month written YYYY-MM, such as 2024-07."
-        raise ValueError(message)
+        raise BatchNameError(message)
     return name
 
 

@@ -227,11 +227,10 @@ class Tracking(Untracked):
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def links(self, run_id: str | None) -> dict[str, object]:
-        """Where to see the run: its id, and its artifacts on disk; `make mlflow` opens the interface."""
-        return {
-            "mlflow_run_id": run_id or "",
-            "mlflow_run": dg.MetadataValue.url(f"{MLFLOW_UI}/#/experiments/1/runs/{run_id}"),
-        }
+        """Where to see the run: its id, and its page once `make mlflow` serves the interface."""
+        experiment = self.client().get_experiment_by_name(EXPERIMENT).experiment_id
+        address = f"{MLFLOW_UI}/#/experiments/{experiment}/runs/{run_id}"
+        return {"mlflow_run_id": run_id or "", "mlflow_run": dg.MetadataValue.url(address)}
 
 
 MLFLOW_UI = "http://127.0.0.1:5000"  # where `make mlflow` serves it

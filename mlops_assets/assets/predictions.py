@@ -36,6 +36,9 @@ def predictions(
         schemas.fields(schemas.Predictions)
     ]
     chosen = int(decision.sum())
+    seen = [("customer_features", str(name)) for name in inputs.columns]
+    origin = {name: seen for name in ("score", "decision", "reason_1", "reason_2", "reason_3")}
+    origin["customer_id"] = [("customer_features", "customer_id")]
     yield from checks.publish(
         "predictions",
         table,
@@ -45,5 +48,6 @@ def predictions(
         mean_score=round(float(score.mean()), 4),
         decisions=chosen,
         is_in_sample=bool(batch <= model.as_of),
+        **checks.lineage(origin),
         top=checks.records(table.nlargest(8, "score").drop(columns=["model_md5", "is_in_sample"])),
     )

@@ -18,7 +18,7 @@ from mlops_assets.gates.verdict import Verdict
 from mlops_assets.learning import candidates as making
 from mlops_assets.learning import training
 from mlops_assets.params import Params
-from mlops_assets.storage import Bundle, Layers, bytes_table, json_bytes
+from mlops_assets.storage import Bundle, Layers, bytes_table, json_bytes, md5
 from mlops_assets.tracking import Untracked
 
 VERDICT_SECTIONS = (*MODEL_SECTIONS, "floors", "promotion", "evaluation")
@@ -49,7 +49,7 @@ def promotion_verdict(
             "judged": subject(layers, champion, params),
         }
     )
-    shown = checks.records(judged.findings, limit=40)
+    shown = checks.records(judged.findings[["candidate", "subject", "holds", "meaning", "value", "limit"]], limit=40)
     gate = checks.gate("promotion_verdict", "promotion", judged.verdict, judged.why, findings=shown)
     yield from checks.publish(
         "promotion_verdict",
@@ -129,10 +129,12 @@ def champion(
     verdict = layers.named("promotion_verdict", "verdict.json")
     document = json.loads(verdict)
     current = read_champion(layers)
-    if document["verdict"] != Verdict.PASS:
+    is_done = current is not None and current.verdict_md5 == md5(verdict)
+    if is_done or document["verdict"] != Verdict.PASS:
         if current is not None:
             tracking.point("champion", current.model_md5)
-        yield from checks.abstain("champion", f"the verdict is {document['verdict']}: {document['why']}")
+        told = f"the verdict is {document['verdict']}: {document['why']}"
+        yield from checks.abstain("champion", "its verdict has made it already" if is_done else told)
         return
     if differs := differences(document["judged"], subject(layers, current, params)):
         why = f"the verdict was about something else ({', '.join(differs)} changed since). Run retrain again."

@@ -28,6 +28,7 @@ from mlops_assets.churn.schemas import (
     fields,
 )
 
+EXACT = 2.0**53  # up to here a float tells whole numbers apart
 SOURCE = tuple(fields(RawRows))
 OUR_NAME = {theirs: ours for ours, (theirs, _) in schemas.PUBLIC_EXPORT.items()}
 
@@ -121,17 +122,23 @@ def decode(content: bytes, *, file: str) -> tuple[str, tuple[News, ...]]:
         news.append(News("byte order mark", "", "the file starts with a BOM; read as UTF-8", 0))
     if "\r\n" in text:
         news.append(News("CRLF line ends", "", "read as plain line ends", 0))
-    return text.replace("\r\n", "\n"), tuple(news)
+    text = text.replace("\r\n", "\n")
+    if "\r" in text and "\n" not in text:
+        raise FileRefused(file, "its lines end in CR alone.", "Save it with LF or CRLF line ends.")
+    return text, tuple(news)
 
 
 def read_header(line: str, *, file: str, columns: Sequence[str]) -> list[str]:
     """Our names for the columns of the file, foreign ones as they are. Raises FileRefused."""
     cells = split_line(line, None) or [line]
     header = [OUR_NAME.get(name.strip(), name.strip()) for name in cells]
-    if len(header) == 1 and len(columns) > 1:
+    if len(header) == 1:
         for delimiter, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
             if delimiter in line:
                 raise FileRefused(file, f"its fields are separated by {name}.", "Export it with commas.")
+    if not set(header) & {*OUR_NAME.values(), *columns}:
+        what = f"its first line is no header of such a table: {line[:60]!r}."
+        raise FileRefused(file, what, "Export it as comma-separated text, the header of docs/data.md first.")
     if missing := [name for name in columns if name not in header]:
         aka = [f"{name} (or {schemas.PUBLIC_EXPORT[name][0]})" for name in missing]
         raise FileRefused(
@@ -185,10 +192,10 @@ def clean_outcomes(raw: pd.DataFrame, *, known: Iterable[str]) -> Cleaned:
     """
     whole = raw.reindex(columns=[*fields(ValidatedOutcomes), *SOURCE])
     typed, faults = parse(whole, ValidatedOutcomes)
-    typed = typed.assign(
-        assignment=typed.assignment.fillna("none"),
-        assignment_chance=typed.assignment_chance.where(whole.assignment_chance.notna(), 1.0),
-    )
+    assignment = typed.assignment.fillna("none")
+    # An offer or a control whose chance was left blank is not certain but unknown: its weight would be wrong.
+    is_certain = whole.assignment_chance.isna() | (typed.assignment_chance.isna() & assignment.eq("none"))
+    typed = typed.assign(assignment=assignment, assignment_chance=typed.assignment_chance.mask(is_certain, 1.0))
     named = typed.customer_id.notna()
     faults += [
         (row, "customer_id: no validated customer of this batch")
@@ -219,7 +226,8 @@ def parse(raw: pd.DataFrame, schema: type[pa.DataFrameModel]) -> tuple[pd.DataFr
         words = {word: str(number) for word, number in schemas.PUBLIC_EXPORT.get(name, ("", {}))[1].items()}
         number = pd.to_numeric(text.replace(words), errors="coerce").astype("float64")
         whole = kind.lower().startswith("int")
-        wrong = text.notna() & (number.isna() | (whole & (number % 1 != 0)))
+        # Infinity has no remainder, and from 2**53 on every float is whole: neither is a whole number that was meant.
+        wrong = text.notna() & (number.isna() | (whole & ((number % 1 != 0) | (number.abs() >= EXACT))))
         faults += [(row, f"{name}: not a {'whole ' if whole else ''}number") for row in raw.index[wrong]]
         typed[name] = number.mask(wrong).astype("Int64") if whole else number.mask(wrong)
     return pd.DataFrame(typed, index=raw.index), faults
@@ -231,7 +239,8 @@ def part(raw: pd.DataFrame, typed: pd.DataFrame, faults: Faults, schema: type[pa
     for row, rule in [*faults, *broken_rules(typed, schema)]:
         rules = broken.setdefault(row, [])
         # A cell that could not be read is not also "missing".
-        if rule not in rules and not (rule.endswith(": missing") and any(r.startswith(rule[:-7]) for r in rules)):
+        unread = (rule.removesuffix("missing"), "row: ")
+        if rule not in rules and not (rule.endswith(": missing") and any(r.startswith(unread) for r in rules)):
             rules.append(rule)
     good = typed.drop(index=list(broken)).reset_index(drop=True)
     return Cleaned(good, quarantine(raw, broken), ())
@@ -264,7 +273,9 @@ def rule_name(context: str, column: str, check: str) -> str:
     if context == "DataFrameSchema":
         return check.replace("_", " ")
     words = {"not_nullable": "missing", "field_uniqueness": "appears more than once in the file"}
-    return f"{column}: {words.get(check, 'not ' + check.replace('_', ' '))}"
+    name, _, limit = check.partition("(")
+    told = words.get(check, f"not {name.replace('_', ' ')} {limit.removesuffix(')')}")
+    return f"{column}: {told}"
 
 
 def quarantine(raw: pd.DataFrame, broken: dict[int, list[str]]) -> pd.DataFrame:
@@ -289,8 +300,9 @@ def quarantine(raw: pd.DataFrame, broken: dict[int, list[str]]) -> pd.DataFrame:
 
 
 def offending(row: pd.Series, rules: Sequence[str]) -> list[str]:
-    """`column=value` of each column that a rule in `rules` names."""
-    named = dict.fromkeys(rule.split(":")[0] for rule in rules)
+    """`column=value` of each column that a rule in `rules` names or spans."""
+    spans = [schemas.SPANS.get(rule.replace(" ", "_"), (rule.split(":")[0],)) for rule in rules]
+    named = dict.fromkeys(name for columns in spans for name in columns)
     return [f"{name}={row[name]}" for name in named if name in row.index]
 
 

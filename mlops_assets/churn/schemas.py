@@ -16,7 +16,7 @@ NO_INTERNET = "No internet service"
 NO_PHONE = "No phone service"
 ASSIGNMENTS = ("offer", "control", "none")
 
-ID = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$"
+ID = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\Z"  # \Z, since $ would let a line end pass
 YES_NO = {"No": 0, "Yes": 1}
 ADD_ON_LEVELS = ("No", "Yes", NO_INTERNET)
 
@@ -115,6 +115,13 @@ class ValidatedCustomers(Customers):
         """`multiple_lines` reads 'No phone service' exactly when there is none."""
         unknown = table.phone_service.isna() | table.multiple_lines.isna()
         return unknown | (table.multiple_lines.eq(NO_PHONE) == table.phone_service.eq(0).fillna(value=False))
+
+
+# What quarantine shows of a row that breaks a rule across columns, by the rule's name: the columns that it reads.
+SPANS = {
+    "add_ons_need_internet": ("internet_service", *ADD_ONS),
+    "lines_need_a_phone": ("phone_service", "multiple_lines"),
+}
 
 
 class ValidatedOutcomes(pa.DataFrameModel):
