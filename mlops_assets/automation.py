@@ -2,8 +2,6 @@
 
 import dagster as dg
 
-from mlops_assets.partitions import BATCHES
-
 PREDICTED = ("predictions", "drift_report", "evidently_report")
 JOB_ASSETS = {
     "score": (
@@ -30,7 +28,6 @@ JOBS = [
         name,
         # Keys and not strings: a selection given as text needs an antlr that DVC may not leave us.
         selection=dg.AssetSelection.assets(*assets),
-        partitions_def=None if name == "retrain" else BATCHES,
         description=TOLD[name],
         tags={"mlops/job": name},
     )

@@ -172,7 +172,8 @@ def export(batch: str, out: Path | None) -> None:
 def formula_safe(header: list[str], rows: list[list[object]]) -> bytes:
     """CSV bytes in which no cell is run by a spreadsheet: text that starts like a formula gets a quote before it."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    # With these line ends (RFC 4180) csv also quotes a lone CR, after which a spreadsheet would begin a new row.
+    writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(header)
     for row in rows:
         writer.writerow(

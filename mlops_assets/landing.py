@@ -139,10 +139,10 @@ def read_plain(path: Path, *, name: str, max_bytes: int, hint: str = "") -> byte
         if path.is_symlink():
             raise FileRefused(name, "it is a symbolic link.", f"Give the file itself: {path.readlink()}") from None
         raise FileRefused(name, f"it cannot be opened ({error.strerror}).", "Check its owner and mode.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FileRefused(name, "it is no regular file.", "Give a CSV file.")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise FileRefused(name, "it is no regular file.", "Give a CSV file.")
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         limit = f"{max_bytes / 2**20:.0f} MiB (landing.max_megabytes in params.yaml)"

@@ -134,10 +134,14 @@ class Layers:
     def read(self, name: str, batch: str | None = None) -> pd.DataFrame:
         """The table, held to its contract if this process has not seen these bytes yet.
 
-        Raises NotMaterializedError, and DamagedError when it breaks its contract.
+        Raises NotMaterializedError, and DamagedError when it cannot be read or breaks its contract.
         """
         content = self.content(name, batch)
-        table = bytes_table(content)
+        try:
+            table = bytes_table(content)
+        except Exception as error:
+            message = f"{self.path(name, batch)} is damaged and cannot be read: materialize it again. {error}"
+            raise DamagedError(message) from error
         if (digest := md5(content)) not in self.checked:
             try:
                 TABLES[name].contract.validate(table, lazy=True)

@@ -90,11 +90,11 @@ def next_steps(running: "System", batch: str) -> str:
     return "\n".join(
         [
             "next:",
-            "  make ui                  the graph, checks, pictures and tables of this run: http://127.0.0.1:3000",
-            "  make mlflow              the training run and the registered model: http://127.0.0.1:5000",
-            f"  mlops export {batch}     the list that marketing gets",
-            f"  mlops report {batch}     Evidently's page of the month",
-            "  mlops deal               land the next month",
-            f"everything lies in {running.home.root}; the mlops command is in .venv/bin",
+            "  make ui                            the graph, checks, pictures and tables of this run: http://127.0.0.1:3000",
+            "  make mlflow                        the training run and the registered model: http://127.0.0.1:5000/#/models/churn",
+            f"  .venv/bin/mlops export {batch}     the list that marketing gets",
+            f"  .venv/bin/mlops report {batch}     Evidently's page of the month",
+            "  .venv/bin/mlops deal               land the next month",
+            f"everything lies in {running.home.root}",
         ]
     )

@@ -260,10 +260,11 @@ def requirements() -> list[str]:
 
 
 def quiet() -> None:
-    """Keep MLflow's notices of migrations, progress bars and a missing pip out of what a person reads."""
+    """Keep MLflow's notices and progress bars out of what a person reads, and its telemetry off."""
     for name in ("mlflow.store.db.utils", "mlflow.utils.environment", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 def active_run_id() -> str:

@@ -37,7 +37,7 @@ def predictions(
     ]
     chosen = int(decision.sum())
     seen = [("customer_features", str(name)) for name in inputs.columns]
-    origin = {name: seen for name in ("score", "decision", "reason_1", "reason_2", "reason_3")}
+    origin = dict.fromkeys(("score", "decision", "reason_1", "reason_2", "reason_3"), seen)
     origin["customer_id"] = [("customer_features", "customer_id")]
     yield from checks.publish(
         "predictions",

@@ -8,6 +8,7 @@ Lines are split one by one: a stray quote then spoils its own line and not the r
 line number that an editor shows.
 """
 
+import codecs
 import csv
 import hashlib
 import io
@@ -105,9 +106,9 @@ def read_landed(content: bytes, *, file: str, columns: Sequence[str]) -> Landed:
 
 def decode(content: bytes, *, file: str) -> tuple[str, tuple[News, ...]]:
     """Text of the file with plain line ends, and what was odd about its bytes. Raises FileRefused."""
-    if not content.strip():
+    if not content.removeprefix(codecs.BOM_UTF8).strip():
         raise FileRefused(file, "it is empty.", "Export it again.")
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise FileRefused(file, "it is UTF-16.", "Save it as UTF-8.")
     if b"\0" in content:
         raise FileRefused(file, "it is no CSV but binary data.", "Export it as comma-separated text in UTF-8.")
@@ -118,7 +119,7 @@ def decode(content: bytes, *, file: str) -> tuple[str, tuple[News, ...]]:
         what = f"it is not UTF-8 (byte {error.start}, line {line})."
         raise FileRefused(file, what, "Save it as UTF-8.") from None
     news = []
-    if content.startswith(b"\xef\xbb\xbf"):
+    if content.startswith(codecs.BOM_UTF8):
         news.append(News("byte order mark", "", "the file starts with a BOM; read as UTF-8", 0))
     if "\r\n" in text:
         news.append(News("CRLF line ends", "", "read as plain line ends", 0))
