@@ -9,7 +9,10 @@ export PYTHONDONTWRITEBYTECODE :=
 export MLOPS_HOME ?= $(CURDIR)/var
 override MLOPS_HOME := $(abspath $(MLOPS_HOME))
 export DAGSTER_HOME := $(MLOPS_HOME)/dagster
+# Nothing here calls home.
 export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
 # One BLAS thread: the sums, and so the models, are the same on every machine, and two cores are not fought over.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
@@ -43,7 +46,8 @@ $(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
 # `dagster dev` without make reads .env; a variable that is already set wins over it.
 .env: Makefile
 	printf '%s\n' > $@ 'MLOPS_HOME=$${MLOPS_HOME:-$(CURDIR)/var}' 'DAGSTER_HOME=$${DAGSTER_HOME:-$(CURDIR)/var/dagster}' \
-	  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 DVC_NO_ANALYTICS=1
+	  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 DVC_NO_ANALYTICS=1 \
+	  MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
 
 setup: $(READY) $(DAGSTER_HOME)/dagster.yaml .env ## everything the other targets need
 

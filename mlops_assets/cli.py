@@ -31,7 +31,7 @@ def main() -> None:
 @contextmanager
 def running() -> Iterator["System"]:
     """The running system of the home in force; what is wrong with the parameters becomes a message."""
-    from mlops_assets.churn.cleaning import FileRefused
+    from mlops_assets.churn.reading import FileRefused
     from mlops_assets.operate import system
     from mlops_assets.params import ParamsError
     from mlops_assets.partitions import BatchNameError
@@ -93,10 +93,8 @@ def inbox() -> None:
 )
 def deal(months: int, rows: int | None) -> None:
     """Land the next month of the future: real customers held back, then synthetic ones, and last month's outcomes."""
-    from mlops_assets.operate import deal_next
-
     with running() as opened:
-        for batch in deal_next(opened, months=months, rows=rows):
+        for batch in opened.deal(months=months, rows=rows):
             click.echo(f"landed {batch}; next: mlops score {batch}")
 
 

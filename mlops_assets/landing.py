@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_assets.churn.cleaning import FileRefused
+from mlops_assets.churn.reading import FileRefused
 from mlops_assets.partitions import MONTH, parse_batch
 from mlops_assets.storage import sync_folder, write_atomically
 

@@ -4,22 +4,20 @@ Everything goes through the jobs that the UI shows, on the instance that `make u
 """
 
 import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pandas as pd
 
-from mlops_assets.churn import simulation
-from mlops_assets.churn.cleaning import read_landed, render
-from mlops_assets.churn.schemas import OUTCOME_COLUMNS, Customers, fields
-from mlops_assets.landing import KINDS, Inbox
+from mlops_assets import deliveries
+from mlops_assets.landing import Inbox
 from mlops_assets.params import Params
 from mlops_assets.partitions import BATCHES, parse_batch
 from mlops_assets.resources import PROJECT, Home, resources_for
 
-OPTIONAL_OUTCOME_COLUMNS = ("assignment", "assignment_chance")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -118,10 +116,17 @@ class System:
 
         Raises FileRefused when it is neither.
         """
-        files = split(content, file=file)
+        files = deliveries.split(content, file=file)
         self.inbox.put(batch, files)
         self.register(batch)
         return list(files)
+
+    def deal(self, *, months: int, rows: int | None = None) -> list[str]:
+        """Land the next months of the future; returns them. Raises FileRefused as `deliveries.deal_next` does."""
+        dealt = deliveries.deal_next(self.inbox, seed=self.params.sample.seed, months=months, rows=rows)
+        for batch in dealt:
+            self.register(batch)
+        return dealt
 
 
 def outcome(result: dg.ExecuteInProcessResult) -> Ran:
@@ -151,83 +156,42 @@ def system(home: Home, params: Params) -> Iterator[System]:
     if not settings.exists():
         settings.unlink(missing_ok=True)
         settings.symlink_to(PROJECT / "deploy" / "dagster.yaml")
-    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+    with held_open(home.dagster), dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         yield System(home, instance, params, resources_for("local", home, params))
 
 
-def split(content: bytes, *, file: str) -> dict[str, bytes]:
-    """The files of a delivery by kind. A file with one kind stays as it is, byte by byte.
+@contextlib.contextmanager
+def held_open(folder: Path) -> Iterator[None]:
+    """Hold a connection to each SQLite database below `folder`, and flush at checkpoints only.
 
-    Raises FileRefused when it has the columns of neither.
+    Dagster opens and closes a connection for every event, and SQLite flushes its log at each close of the last one: 830
+    flushes for one month scored, 10 to 19 with this (`docs/cost.md`). In WAL mode a killed process loses nothing; a
+    power cut can lose the last events and damages nothing. Source: sqlite.org/pragma.html, synchronous.
     """
-    kinds = {"customers": tuple(fields(Customers)), "outcomes": OUTCOME_COLUMNS}
-    landed = read_landed(content, file=file, columns=("customer_id",))
-    present = {kind: set(columns) <= set(landed.rows) for kind, columns in kinds.items()}
-    if all(present.values()):
-        optional = tuple(name for name in OPTIONAL_OUTCOME_COLUMNS if name in landed.rows)
-        extra = tuple(
-            n for n in landed.rows.columns if n not in {*kinds["customers"], *OUTCOME_COLUMNS, *optional, *SOURCES}
-        )
-        return {
-            "customers": render(landed.rows, (*kinds["customers"], *extra)),
-            "outcomes": render(landed.rows, (*OUTCOME_COLUMNS, *optional)),
-        }
-    if present["outcomes"] and not set(kinds["customers"][1:]) & set(landed.rows):
-        return {"outcomes": content}
-    # Reading it as customers names the columns that are missing, if any; a part of them is no file of outcomes.
-    read_landed(content, file=file, columns=kinds["customers"])
-    return {"customers": content}
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
 
+    held: dict[str, sqlite3.Connection] = {}
 
-SOURCES = ("source_file", "source_md5", "source_line", "source_text")
+    def hold(connection: object, _: object) -> None:
+        if not isinstance(connection, sqlite3.Connection):
+            return
+        path = connection.execute("PRAGMA database_list").fetchone()[2]
+        if not Path(path).is_relative_to(folder):
+            return
+        connection.execute("PRAGMA synchronous=NORMAL")
+        if path not in held:
+            held[path] = sqlite3.connect(path, check_same_thread=False)
+            held[path].execute("PRAGMA journal_mode=WAL")
+            held[path].execute("SELECT count(*) FROM sqlite_master").fetchone()
 
-
-def sample_files() -> dict[str, dict[str, bytes]]:
-    """The sample months in the project: bytes by batch and kind."""
-    files: dict[str, dict[str, bytes]] = {}
-    for kind in KINDS:
-        for path in sorted((PROJECT / "data" / "landing" / kind).glob("*.csv")):
-            files.setdefault(path.stem, {})[kind] = path.read_bytes()
-    return dict(sorted(files.items()))
-
-
-def source_table() -> pd.DataFrame:
-    """The real table that all months are dealt from, as text."""
-    return pd.read_csv(PROJECT / "data" / "source" / "telco_churn.csv", dtype=str, keep_default_na=False)
-
-
-def deal_next(running: System, *, months: int, rows: int | None) -> list[str]:
-    """Land the next `months` of the future: each month's customers, and the outcomes of the month before."""
-    source, seed = source_table(), running.params.sample.seed
-    sample = simulation.sample_months(source, seed=seed)
-    known = running.inbox.batches("customers")
-    first = known[-1] if known else ""
-    future = simulation.future(source, seed=seed, months=months + months_between(sample[-1].batch, first), rows=rows)
-    landed: list[str] = []
-    before = next((month for month in sample if month.batch == sample[-1].batch), None)
-    for month in future:
-        if month.batch > first and len(landed) < months:
-            files = {"customers": csv_bytes(month.customers)}
-            running.inbox.put(month.batch, files)
-            running.register(month.batch)
-            if before is not None and before.batch in running.inbox.batches("customers"):
-                running.inbox.put(before.batch, {"outcomes": csv_bytes(before.outcomes)})
-            landed.append(month.batch)
-        before = month
-    return landed
-
-
-def months_between(first: str, second: str) -> int:
-    """Months from `first` to `second`, 0 if `second` is not later."""
-    if not second:
-        return 0
-    a, b = (int(batch[:4]) * 12 + int(batch[5:]) for batch in (first, second))
-    return max(0, b - a)
-
-
-def csv_bytes(table: pd.DataFrame) -> bytes:
-    """A dealt table as the CSV that lands."""
-    return table.to_csv(index=False, lineterminator="\n").encode()
+    event.listen(Engine, "connect", hold)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", hold)
+        for connection in held.values():
+            connection.close()
 
 
 def demo(running: System, tell: Callable[[str], None]) -> list[str]:
@@ -236,7 +200,7 @@ def demo(running: System, tell: Callable[[str], None]) -> list[str]:
     `tell` gets a line after each run. Returns what stopped a run; empty when all went well.
     """
     sample = running.params.sample
-    files = sample_files()
+    files = deliveries.sample_files()
     for month, delivery in files.items():
         running.inbox.put(month, delivery)
         running.register(month)

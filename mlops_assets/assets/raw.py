@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets import checks
-from mlops_assets.churn import cleaning, schemas
+from mlops_assets.churn import reading, schemas
 from mlops_assets.landing import Inbox
 
 NEWS = "Nothing odd about the file: no foreign column, no byte order mark, plain line ends."
@@ -14,8 +14,8 @@ NEWS = "Nothing odd about the file: no foreign column, no byte order mark, plain
 def land(name: str, kind: str, columns: tuple[str, ...], batch: str, inbox: Inbox) -> checks.Published:
     """Publish the batch's file of `kind` as the table `name`, or say why it is refused."""
     try:
-        landed = cleaning.read_landed(inbox.read(kind, batch), file=f"{kind}/{batch}.csv", columns=columns)
-    except cleaning.FileRefused as refused:
+        landed = reading.read_landed(inbox.read(kind, batch), file=f"{kind}/{batch}.csv", columns=columns)
+    except reading.FileRefused as refused:
         yield from checks.refuse(name, f"refused: {refused}", checks.news(name, {}, ""), file=refused.file)
         return
     new = checks.news(name, news_table(landed.news), f"{len(landed.news)} things are odd about the file")
@@ -23,7 +23,7 @@ def land(name: str, kind: str, columns: tuple[str, ...], batch: str, inbox: Inbo
     yield from checks.publish(name, landed.rows, new, note=f"{len(landed.rows)} rows landed", file_md5=digest)
 
 
-def news_table(news: tuple[cleaning.News, ...]) -> dict[str, list[Any]]:
+def news_table(news: tuple[reading.News, ...]) -> dict[str, list[Any]]:
     """News as the columns of a table; no columns at all when there are none."""
     names = ("kind", "column", "detail", "rows")
     return {name: [getattr(item, name) for item in news] for name in names} if news else {}

@@ -220,7 +220,8 @@ def as_landed(name: str, doc: str, columns: Iterable[str]) -> type[RawRows]:
     return type(name, (RawRows,), body)
 
 
-OUTCOME_COLUMNS = ("customer_id", "churned")  # a file may leave out the assignment and its chance
+OUTCOME_COLUMNS = ("customer_id", "churned")
+OPTIONAL_OUTCOME_COLUMNS = ("assignment", "assignment_chance")  # absent: none, 1
 RawCustomers = as_landed("RawCustomers", f"Customers. {RawRows.__doc__}", fields(Customers))
 RawOutcomes = as_landed("RawOutcomes", f"Outcomes. {RawRows.__doc__}", OUTCOME_COLUMNS)
 

@@ -6,14 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import settings
 from numpy.typing import NDArray
 
 from mlops_assets.learning.training import Recipe, fit
-
-# A deadline for one example would fail on a busy machine, and says nothing about a rule.
-settings.register_profile("without deadline", deadline=None)
-settings.load_profile("without deadline")
 
 SOURCE = pd.read_csv(Path(__file__).parents[2] / "data" / "source" / "telco_churn.csv").iloc[::10]
 MONTHS = [f"2024-{month:02d}" for month in range(1, 11)]

@@ -1,0 +1,141 @@
+"""Homes for tests: the demonstration run once for all, a copy of it for tests that change something, an empty one.
+
+Everything in them is real: Dagster on SQLite, MLflow on SQLite with its artifacts, Parquet on disk.
+"""
+
+import os
+
+# One BLAS thread, as in the Makefile and .env; it must be said before numpy is loaded.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
+import fcntl
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from mlops_assets import operate
+from mlops_assets.operate import System
+from mlops_assets.params import Params, load_params
+from mlops_assets.resources import Home
+from mlops_assets.storage import Layers
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+# The same examples every time; and no deadline for one, which would fail on a busy machine and says nothing of a rule.
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
+
+
+def pytest_configure() -> None:
+    """A test that names no home must not find the running system: the environment's home is a folder nobody made."""
+    os.environ["MLOPS_HOME"] = str(Path(tempfile.gettempdir(), f"no-home-{os.getpid()}"))
+    for name in ("DAGSTER_HOME", "MLOPS_PARAMS", "MLFLOW_TRACKING_URI"):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def params() -> Params:
+    """The parameters that the project ships."""
+    return load_params(PROJECT / "params.yaml")
+
+
+@pytest.fixture(scope="session")
+def demo_home(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Home:
+    """The home in which the demonstration ran, once for all workers. To be read only."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    home, done = Home(shared / "demo"), shared / "demo.done"
+    with (shared / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            with operate.system(home, params) as running:
+                stopped = operate.demo(running, lambda _: None)
+            assert stopped == []
+            done.touch()
+    return home
+
+
+@pytest.fixture(scope="session")
+def demo(demo_home: Home, params: Params) -> Iterator[System]:
+    """The system of `demo_home`. To be read only."""
+    with operate.system(demo_home, params) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def layers(demo_home: Home) -> Layers:
+    """The layers of `demo_home`. To be read only."""
+    return Layers(demo_home.layers)
+
+
+@pytest.fixture(scope="session")
+def copy_home(demo_home: Home) -> Callable[[Path], Home]:
+    """Copies `demo_home` to a path that is not there yet."""
+
+    def copy(to: Path) -> Home:
+        shutil.copytree(demo_home.root, to, symlinks=True)
+        # MLflow keeps absolute paths in its database; left alone, the copy would write into the original.
+        with sqlite3.connect(to / "mlflow" / "mlflow.db") as database:
+            tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
+            for table in tables:
+                columns = [row[1] for row in database.execute(f'pragma table_info("{table}")')]
+                for column in columns:
+                    change = f'update "{table}" set "{column}" = replace("{column}", ?, ?) where "{column}" like ?'  # noqa: S608
+                    database.execute(change, (str(demo_home.root), str(to), f"%{demo_home.root}%"))
+        return Home(to)
+
+    return copy
+
+
+@pytest.fixture
+def copied_home(copy_home: Callable[[Path], Home], tmp_path: Path) -> Home:
+    """A copy of `demo_home` for one test to change."""
+    return copy_home(tmp_path / "copied")
+
+
+@pytest.fixture
+def copied(copied_home: Home, params: Params) -> Iterator[System]:
+    """The system of `copied_home`."""
+    with operate.system(copied_home, params) as running:
+        yield running
+
+
+@pytest.fixture
+def empty(tmp_path: Path, params: Params) -> Iterator[System]:
+    """A system in which nothing has happened yet."""
+    with operate.system(Home(tmp_path / "empty"), params) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def environment() -> Callable[..., dict[str, str]]:
+    """Environment variables of a process that works in a home."""
+
+    def variables(home: Home, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        home.dagster.mkdir(parents=True, exist_ok=True)
+        if not (home.dagster / "dagster.yaml").exists():
+            shutil.copy(PROJECT / "deploy" / "dagster.yaml", home.dagster)
+        homes = {"MLOPS_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
+        return {**os.environ, **homes, **(more or {})}
+
+    return variables
+
+
+@pytest.fixture(scope="session")
+def python(environment: Callable[..., dict[str, str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs this interpreter with arguments, in a process of its own that works in a home."""
+
+    def run(home: Home, *arguments: str, cwd: Path = PROJECT, **more: str) -> subprocess.CompletedProcess[str]:
+        command: list[Any] = [sys.executable, *arguments]
+        env = environment(home, more)
+        return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=env, cwd=cwd)
+
+    return run
