@@ -124,7 +124,7 @@ class Layers:
         if not path.is_file() or md5(path.read_bytes()) != digest:
             write_atomically(path, content)
         self.checked.add(digest)
-        if isinstance(value, Bundle):
+        if isinstance(value, Bundle) and batch is None:  # beside a batch lie the other batches
             kept = {path.name, *files}
             for stale in path.parent.iterdir():
                 if stale.name not in kept and not stale.name.startswith("."):
@@ -178,7 +178,10 @@ class Layers:
         path = self.root / TABLES[name].folder / file
         content = self.named(name, file)
         if md5(content) != path.stem:
-            message = f"{path} has bytes with digest {md5(content)}, not those its name promises. Restore or retrain."
+            message = (
+                f"{path} has bytes with digest {md5(content)}, not those its name promises. "
+                f"Restore it, or remove {path.parent} and run retrain."
+            )
             raise DamagedError(message)
         return content
 

@@ -149,7 +149,6 @@ def champion(
         reference=reference(learned_rows(layers, training_set), bytes_table(scores), row, params),
         verdict=verdict,
     )
-    number = tracking.point("champion", row.model_md5)
     yield from checks.publish(
         "champion",
         bundle,
@@ -157,9 +156,10 @@ def champion(
         candidate=row.candidate,
         model_md5=row.model_md5,
         as_of=row.as_of,
-        registered_version=number or "none",
         why=document["why"],
     )
+    # After the table: the alias follows the champion, and never runs ahead of it.
+    tracking.point("champion", row.model_md5)
 
 
 def differences(judged: dict[str, Any], there: dict[str, Any]) -> list[str]:

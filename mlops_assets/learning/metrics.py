@@ -54,7 +54,8 @@ def calibration_error(y: Numbers, scores: Numbers, weights: Numbers, *, bins: in
     Source: Naeini, Cooper & Hauskrecht (2015), Obtaining well calibrated probabilities using Bayesian binning.
     """
     members = np.eye(bins)[quantile_bin(scores, bins)]
-    gaps = weights @ (members * (y - scores)[:, None])
+    # Not `@`: the order in which BLAS sums depends on its threads, and so would the digest of an evaluation.
+    gaps = np.einsum("...n,nb->...b", weights, members * (y - scores)[:, None])
     return _ratio(np.abs(gaps).sum(-1), weights.sum(-1))
 
 
