@@ -7,6 +7,9 @@ SHELL := bash
 # Empty means "write .pyc files": without them every start of Python costs seconds more.
 export PYTHONDONTWRITEBYTECODE :=
 export MLOPS_HOME ?= $(CURDIR)/var
+ifneq ($(words $(CURDIR) $(MLOPS_HOME)),2)
+$(error make cannot handle a space in a path: move this folder, or set MLOPS_HOME to one without)
+endif
 override MLOPS_HOME := $(abspath $(MLOPS_HOME))
 export DAGSTER_HOME := $(MLOPS_HOME)/dagster
 # Nothing here calls home.
@@ -45,7 +48,7 @@ $(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
 
 # `dagster dev` without make reads .env; a variable that is already set wins over it.
 .env: Makefile
-	printf '%s\n' > $@ 'MLOPS_HOME=$${MLOPS_HOME:-$(CURDIR)/var}' 'DAGSTER_HOME=$${DAGSTER_HOME:-$(CURDIR)/var/dagster}' \
+	printf '%s\n' > $@ 'MLOPS_HOME=$${MLOPS_HOME:-$(CURDIR)/var}' 'DAGSTER_HOME=$${MLOPS_HOME}/dagster' \
 	  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 DVC_NO_ANALYTICS=1 \
 	  MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
 

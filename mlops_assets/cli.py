@@ -44,7 +44,9 @@ def running() -> Iterator["System"]:
     except (FileRefused, ParamsError, BatchNameError) as error:
         click.echo(f"refused: {error}", err=True)
         sys.exit(REFUSED)
-    except (NotMaterializedError, DamagedError) as error:
+    except BrokenPipeError:  # whoever read our output has left; click ends quietly
+        raise
+    except (NotMaterializedError, DamagedError, OSError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
 

@@ -5,6 +5,7 @@ future, dealt at run time from the months held back.
 """
 
 import itertools
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -55,6 +56,19 @@ def source_table() -> pd.DataFrame:
     return pd.read_csv(PROJECT / "data" / "source" / "telco_churn.csv", dtype=str, keep_default_na=False)
 
 
+def is_there(inbox: Inbox, kind: str, batch: str, content: bytes) -> bool:
+    """Whether the inbox has just these bytes for the batch."""
+    return batch in inbox.batches(kind) and inbox.read(kind, batch) == content
+
+
+def refuse_others(inbox: Inbox, batch: str, delivery: Mapping[str, bytes]) -> None:
+    """Raises FileRefused when the inbox holds something else for the batch: the sample must not replace it."""
+    for kind, content in delivery.items():
+        if batch in inbox.batches(kind) and not is_there(inbox, kind, batch, content):
+            file, what = f"{kind}/{batch}.csv", "the inbox has another file than the sample's for this month."
+            raise FileRefused(file, what, "Set MLOPS_HOME to an empty folder for the demonstration.")
+
+
 def months_between(first: str, second: str) -> int:
     """Months from `first` to `second`, 0 if `second` is not later."""
     if not second:
@@ -75,7 +89,12 @@ def deal_next(inbox: Inbox, *, seed: int, months: int, rows: int | None) -> list
     inbox is decades away.
     """
     source = source_table()
-    last = simulation.sample_months(source, seed=seed)[-1]
+    sample = simulation.sample_months(source, seed=seed)
+    if csv_bytes(sample[0].customers) != sample_files()[sample[0].batch]["customers"]:
+        what = f"the sample months were not dealt with sample.seed {seed}: their customers would land a second time."
+        refused = FileRefused("params.yaml", what, "Set it back.")
+        raise refused
+    last = sample[-1]
     known = inbox.batches("customers")
     ahead = months_between(last.batch, known[-1]) if known else 0
     if ahead > FARTHEST:
@@ -85,6 +104,7 @@ def deal_next(inbox: Inbox, *, seed: int, months: int, rows: int | None) -> list
     dealt = list(itertools.pairwise(future))[ahead:]
     for before, month in dealt:
         inbox.put(month.batch, {"customers": csv_bytes(month.customers)})
-        if before.batch in inbox.batches("customers"):
+        is_ours = is_there(inbox, "customers", before.batch, csv_bytes(before.customers))
+        if is_ours and before.batch not in inbox.batches("outcomes"):
             inbox.put(before.batch, {"outcomes": csv_bytes(before.outcomes)})
     return [month.batch for _, month in dealt]

@@ -4,6 +4,8 @@ Everything goes through the jobs that the UI shows, on the instance that `make u
 """
 
 import contextlib
+import fcntl
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ SHOWN = {
     "predictions": "scored",
 }
 GATES = ("promotion", "drift")
+IN_PROCESS = {"mlops/in_process": "true"}  # a run that lives in the process of a command
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +83,16 @@ class System:
 
         if batch is not None:
             self.register(batch)
-        result = defs.resolve_job_def(job).execute_in_process(
-            instance=self.instance,
-            partition_key=batch,
-            run_config={**QUIET, **(config or {})},
-            resources=dict(self.resources),
-            raise_on_error=False,
-            tags={"mlops/job": job},
-        )
+        with alone(self.home):
+            self.bury()
+            result = defs.resolve_job_def(job).execute_in_process(
+                instance=self.instance,
+                partition_key=batch,
+                run_config={**QUIET, **(config or {})},
+                resources=dict(self.resources),
+                raise_on_error=False,
+                tags={"mlops/job": job, **IN_PROCESS},
+            )
         return outcome(result)
 
     def materialize(self, asset: str, batch: str | None = None, config: Mapping[str, Any] | None = None) -> Ran:
@@ -98,14 +103,26 @@ class System:
             self.register(batch)
         # A selection of assets cannot be handed other resources than those its definitions are bound to.
         here = dg.Definitions(assets=ASSETS, resources=self.resources)
-        result = here.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=self.instance,
-            partition_key=batch,
-            asset_selection=[dg.AssetKey(asset)],
-            run_config={**QUIET, **({"ops": {asset: {"config": dict(config)}}} if config else {})},
-            raise_on_error=False,
-        )
+        with alone(self.home):
+            self.bury()
+            result = here.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=self.instance,
+                partition_key=batch,
+                asset_selection=[dg.AssetKey(asset)],
+                run_config={**QUIET, **({"ops": {asset: {"config": dict(config)}}} if config else {})},
+                raise_on_error=False,
+                tags=IN_PROCESS,
+            )
         return outcome(result)
+
+    def bury(self) -> None:
+        """Mark as failed the runs of killed processes: they stay STARTED for ever otherwise, and block the queue.
+
+        Runs of this kind are alone in their home, so whoever is in finds none of them alive.
+        """
+        begun = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+        for run in self.instance.get_runs(dg.RunsFilter(statuses=begun, tags=IN_PROCESS)):
+            self.instance.report_run_failed(run, "its process ended without ending it")
 
     def register(self, batch: str) -> None:
         """Make the batch a partition, so that the UI offers it."""
@@ -152,12 +169,30 @@ def outcome(result: dg.ExecuteInProcessResult) -> Ran:
 def system(home: Home, params: Params) -> Iterator[System]:
     """The running system of a home, made if it is not there yet."""
     home.dagster.mkdir(parents=True, exist_ok=True)
+    if not os.access(home.root, os.W_OK):
+        message = f"{home.root} cannot be written. Set MLOPS_HOME to a folder that can."
+        raise PermissionError(message)
     settings = home.dagster / "dagster.yaml"
     if not settings.exists():
         settings.unlink(missing_ok=True)
         settings.symlink_to(PROJECT / "deploy" / "dagster.yaml")
-    with held_open(home.dagster), dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(held_open(home.dagster))
+        with alone(home):  # two at once would both make the databases
+            instance = stack.enter_context(dg.DagsterInstance.from_config(str(home.dagster)))
+            instance.get_runs_count()
         yield System(home, instance, params, resources_for("local", home, params))
+
+
+@contextlib.contextmanager
+def alone(home: Home) -> Iterator[None]:
+    """Alone in the home among processes of this kind; the lock goes with the process, however it ends."""
+    descriptor = os.open(home.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -201,6 +236,8 @@ def demo(running: System, tell: Callable[[str], None]) -> list[str]:
     """
     sample = running.params.sample
     files = deliveries.sample_files()
+    for month, delivery in files.items():
+        deliveries.refuse_others(running.inbox, month, delivery)
     for month, delivery in files.items():
         running.inbox.put(month, delivery)
         running.register(month)

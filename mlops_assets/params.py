@@ -148,18 +148,30 @@ class Params(Section):
         return hashlib.md5(json.dumps(tree, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 
 
+class OnceLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key written twice, where YAML would let the last one win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        """The mapping. Raises YAMLError naming the key and its line."""
+        keys = [key.value for key, _ in node.value]
+        if twice := [key for key, _ in node.value if keys.count(key.value) > 1]:
+            message = f"key {twice[-1].value!r} is there twice, again in line {twice[-1].start_mark.line + 1}"
+            raise yaml.YAMLError(message)
+        return super().construct_mapping(node, deep)
+
+
 def load_params(path: Path) -> Params:
     """The tree in the YAML file at `path`.
 
     Raises ParamsError, naming file, key, value and what is allowed, when it cannot be used.
     """
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=OnceLoader)  # noqa: S506 - a safe loader
     except FileNotFoundError:
         message = f"{path} is missing. Restore it with `git checkout {path.name}`."
         raise ParamsError(message) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        message = f"{path} is no YAML: {error}"
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        message = f"{path} cannot be read: {error}"
         raise ParamsError(message) from error
     try:
         return Params.model_validate(tree)

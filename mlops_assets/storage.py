@@ -140,13 +140,16 @@ class Layers:
         try:
             table = bytes_table(content)
         except Exception as error:
-            message = f"{self.path(name, batch)} is damaged and cannot be read: materialize it again. {error}"
+            message = f"{self.path(name, batch)} is damaged: restore it, or remove it and make it again. {error}"
             raise DamagedError(message) from error
         if (digest := md5(content)) not in self.checked:
             try:
                 TABLES[name].contract.validate(table, lazy=True)
             except Exception as error:
-                message = f"{self.path(name, batch)} breaks the contract of {name}: materialize it again. {error}"
+                message = (
+                    f"{self.path(name, batch)} breaks the contract of {name}: restore it, or remove it and materialize "
+                    f"it again. {error}"
+                )
                 raise DamagedError(message) from error
             self.checked.add(digest)
         return table
@@ -170,7 +173,7 @@ class Layers:
         try:
             return path.read_bytes()
         except FileNotFoundError:
-            message = f"{path} is gone although {name} is there. Run retrain again."
+            message = f"{path} is gone, and {name} names it. Restore it, or remove {path.parent} and run retrain."
             raise DamagedError(message) from None
 
     def file(self, name: str, file: str) -> bytes:

@@ -183,14 +183,14 @@ def test_damaged_bytes_are_named_by_path_with_what_to_do(empty_layers: Layers, c
     with pytest.raises(DamagedError) as raised:
         empty_layers.read("validated_outcomes", BATCH)
     assert str(path) in str(raised.value)
-    assert "aterialize it again" in str(raised.value)
+    assert "restore it, or remove it" in str(raised.value)
 
 
 def test_a_table_that_breaks_its_contract_on_disk_is_refused_and_named(empty_layers: Layers) -> None:
     path = empty_layers.path("validated_outcomes", BATCH)
     storage.write_atomically(path, storage.table_bytes(OUTCOMES.assign(churned=2)))
     with pytest.raises(
-        DamagedError, match=r"breaks the contract of validated_outcomes: materialize it again"
+        DamagedError, match=r"breaks the contract of validated_outcomes: restore it"
     ) as raised:
         empty_layers.read("validated_outcomes", BATCH)
     assert str(path) in str(raised.value)
@@ -264,7 +264,7 @@ def test_a_file_that_is_gone_is_refused_with_what_to_do(empty_layers: Layers) ->
     empty_layers.write("training_set", bundle(b"model"))
     (path,) = empty_layers.path("training_set").parent.glob("*.cbm")
     path.unlink()
-    with pytest.raises(DamagedError, match="is gone although training_set is there"):
+    with pytest.raises(DamagedError, match="is gone, and training_set names it"):
         empty_layers.file("training_set", path.name)
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 import pandas as pd
 
 from mlops_assets import checks
-from mlops_assets.assets.model import MODEL_SECTIONS, learned_rows, model_evaluation
+from mlops_assets.assets.model import MODEL_SECTIONS, learned_rows, model_evaluation, version
 from mlops_assets.champions import Champion, crown, read_champion
 from mlops_assets.churn import features
 from mlops_assets.gates import promotion, succession
@@ -119,6 +119,7 @@ def subject(layers: Layers, champion: Champion | None, params: Params) -> dict[s
 
 @checks.table_asset("champion", "catboost", "mlflow", deps=[promotion_verdict])
 def champion(
+    context: dg.AssetExecutionContext,
     churn_model: pd.DataFrame,
     training_set: pd.DataFrame,
     layers: dg.ResourceParam[Layers],
@@ -132,7 +133,7 @@ def champion(
     is_done = current is not None and current.verdict_md5 == md5(verdict)
     if is_done or document["verdict"] != Verdict.PASS:
         if current is not None:
-            tracking.point("champion", current.model_md5)
+            republish(context, current, layers, tracking)
         told = f"the verdict is {document['verdict']}: {document['why']}"
         yield from checks.abstain("champion", "its verdict has made it already" if is_done else told)
         return
@@ -160,6 +161,14 @@ def champion(
     )
     # After the table: the alias follows the champion, and never runs ahead of it.
     tracking.point("champion", row.model_md5)
+
+
+def republish(context: dg.AssetExecutionContext, current: Champion, layers: Layers, tracking: Untracked) -> None:
+    """Let the registry say again what scores: a registry that was lost gets the champion anew."""
+    row = layers.read("champion").to_dict("records")[0]
+    with tracking.run(context):
+        tracking.register(version(row, current.model), features.model_inputs(current.reference))
+        tracking.point("champion", current.model_md5)
 
 
 def differences(judged: dict[str, Any], there: dict[str, Any]) -> list[str]:
