@@ -189,9 +189,7 @@ def test_damaged_bytes_are_named_by_path_with_what_to_do(empty_layers: Layers, c
 def test_a_table_that_breaks_its_contract_on_disk_is_refused_and_named(empty_layers: Layers) -> None:
     path = empty_layers.path("validated_outcomes", BATCH)
     storage.write_atomically(path, storage.table_bytes(OUTCOMES.assign(churned=2)))
-    with pytest.raises(
-        DamagedError, match=r"breaks the contract of validated_outcomes: restore it"
-    ) as raised:
+    with pytest.raises(DamagedError, match=r"breaks the contract of validated_outcomes: restore it") as raised:
         empty_layers.read("validated_outcomes", BATCH)
     assert str(path) in str(raised.value)
 
