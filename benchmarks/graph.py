@@ -160,7 +160,7 @@ def learn(home: Path) -> None:
         runs += [running.run("learn", batch) for batch, delivery in files.items() if "outcomes" in delivery]
     if stopped := [line for ran in runs if not ran.is_success for line in ran.broken]:
         raise RuntimeError("\n".join(stopped))
-    Tracking(Home(home).mlflow, ROOT).prepare()
+    Tracking(Home(home).mlflow).prepare()
 
 
 def fresh(template: Path | None, home: Path) -> None:

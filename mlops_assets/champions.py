@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mlops_assets.storage import Bundle, DamagedError, Layers, bytes_table, md5, table_bytes
+from mlops_assets.files import DamagedError, md5
+from mlops_assets.storage import Bundle, Layers, bytes_table, table_bytes
 
 
 @dataclass(frozen=True, slots=True)

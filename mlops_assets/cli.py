@@ -32,11 +32,12 @@ def main() -> None:
 def running() -> Iterator["System"]:
     """The running system of the home in force; what is wrong with the parameters becomes a message."""
     from mlops_assets.churn.reading import FileRefused
+    from mlops_assets.files import DamagedError
     from mlops_assets.operate import system
     from mlops_assets.params import ParamsError
     from mlops_assets.partitions import BatchNameError
     from mlops_assets.resources import home_from_environment, params_from_environment
-    from mlops_assets.storage import DamagedError, NotMaterializedError
+    from mlops_assets.storage import NotMaterializedError
 
     try:
         with system(home_from_environment(), params_from_environment()) as opened:
@@ -157,8 +158,9 @@ def report(ran: "Ran") -> None:
 )
 def export(batch: str, out: Path | None) -> None:
     """Write the list that marketing gets: who passed the threshold, the highest score first."""
+    from mlops_assets.files import write_atomically
     from mlops_assets.partitions import parse_batch
-    from mlops_assets.storage import Layers, write_atomically
+    from mlops_assets.storage import Layers
 
     with running() as opened:
         table = Layers(opened.home.layers).read("predictions", parse_batch(batch))

@@ -9,7 +9,7 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from mlops_assets.assets import drift, features, model, predictions, promotion, raw, validated  # noqa: E402
 from mlops_assets.automation import JOBS  # noqa: E402
-from mlops_assets.resources import resources_for  # noqa: E402
+from mlops_assets.resources import environment_from_environment, resources_for  # noqa: E402
 
 ASSETS = [
     raw.raw_customers,
@@ -31,7 +31,7 @@ ASSETS = [
 defs = dg.Definitions(
     assets=ASSETS,
     jobs=JOBS,
-    resources=resources_for("local"),
+    resources=resources_for(environment_from_environment()),
     # A run is a process of its own already; one per step costs 3.8 times the CPU, since each imports everything again.
     executor=dg.in_process_executor,
 )

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_assets.churn.reading import FileRefused
+from mlops_assets.files import sync_folder, write_atomically
 from mlops_assets.partitions import MONTH, parse_batch
-from mlops_assets.storage import sync_folder, write_atomically
 
 KINDS = ("customers", "outcomes")
 ACCEPTED = ".accepted-"

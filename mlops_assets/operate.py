@@ -18,7 +18,7 @@ from mlops_assets import deliveries
 from mlops_assets.landing import Inbox
 from mlops_assets.params import Params
 from mlops_assets.partitions import BATCHES, parse_batch
-from mlops_assets.resources import PROJECT, Home, resources_for
+from mlops_assets.resources import PROJECT, Home, environment_from_environment, resources_for
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -181,7 +181,7 @@ def system(home: Home, params: Params) -> Iterator[System]:
         with alone(home):  # two at once would both make the databases
             instance = stack.enter_context(dg.DagsterInstance.from_config(str(home.dagster)))
             instance.get_runs_count()
-        yield System(home, instance, params, resources_for("local", home, params))
+        yield System(home, instance, params, resources_for(environment_from_environment(), home, params))
 
 
 @contextlib.contextmanager

@@ -1,63 +1,33 @@
 """What the graph runs on, by environment: only here is the process environment read.
 
 `local` is the running system below `MLOPS_HOME`; `reproduction` is `data/` whatever MLOPS_HOME says, with no registry,
-so that reproducing a run never touches the running system.
+so that reproducing a run never touches the running system. `production` is `local` that promotes nothing which
+could not be made again.
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlops_assets.history import History, Unrecorded
+from mlops_assets.home import PROJECT, Home, home_from_environment
+from mlops_assets.io_manager import LayersIOManager
 from mlops_assets.landing import Inbox
 from mlops_assets.params import Params, load_params
-from mlops_assets.storage import Layers, LayersIOManager
+from mlops_assets.provenance import PRODUCTION, Origin
+from mlops_assets.storage import Layers
+from mlops_assets.store import Store
 from mlops_assets.tracking import Tracking, Untracked
 
-PROJECT = Path(__file__).resolve().parents[1]
+__all__ = [
+    "PROJECT",
+    "Home",
+    "environment_from_environment",
+    "home_from_environment",
+    "params_from_environment",
+    "resources_for",
+]
 MEBIBYTE = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """Where everything of a running system lies: one folder to back up, to mount, or to make in a test."""
-
-    root: Path
-
-    @property
-    def dagster(self) -> Path:
-        """DAGSTER_HOME."""
-        return self.root / "dagster"
-
-    @property
-    def landing(self) -> Path:
-        """The inbox."""
-        return self.root / "landing"
-
-    @property
-    def layers(self) -> Path:
-        """The six layers."""
-        return self.root
-
-    @property
-    def mlflow(self) -> Path:
-        """MLflow's database and artifacts."""
-        return self.root / "mlflow"
-
-    @property
-    def pages(self) -> Path:
-        """Evidently's pages, one per batch."""
-        return self.root / "reports"
-
-    @property
-    def exports(self) -> Path:
-        """Lists for marketing, one per batch."""
-        return self.root / "exports"
-
-
-def home_from_environment() -> Home:
-    """The home named by MLOPS_HOME; `var/` in the project when it is not set."""
-    return Home(Path(os.environ.get("MLOPS_HOME") or PROJECT / "var").resolve())
 
 
 def params_from_environment() -> Params:
@@ -65,22 +35,41 @@ def params_from_environment() -> Params:
     return load_params(Path(os.environ.get("MLOPS_PARAMS") or PROJECT / "params.yaml"))
 
 
+def environment_from_environment() -> str:
+    """`local` or `production`: what MLOPS_ENVIRONMENT says, `local` when it is not set."""
+    return os.environ.get("MLOPS_ENVIRONMENT") or "local"
+
+
 def resources_for(environment: str, home: Home | None = None, params: Params | None = None) -> dict[str, Any]:
-    """Resources of `local` or `reproduction`. Raises ValueError for another name, ParamsError for bad parameters."""
+    """Resources of `local`, `production` or `reproduction`.
+
+    Raises ValueError for another name, ParamsError for bad parameters.
+    """
     params = params or params_from_environment()
-    if environment == "local":
+    origin = Origin(PROJECT, environment)
+    if environment in {"local", PRODUCTION}:
         home = home or home_from_environment()
-        layers, inbox, pages = Layers(home.layers), home.landing, home.pages
-        tracking: Untracked = Tracking(home.mlflow, PROJECT)
+        store = Store(home.store)
+        layers, inbox, pages = Layers(home.layers, store), home.landing, home.pages
+        tracking: Untracked = Tracking(home.mlflow)
+        history: Unrecorded = History(home.history, store)
     elif environment == "reproduction":
         data = PROJECT / "data"
-        layers, inbox, pages, tracking = Layers(data), data / "landing", data / "reports", Untracked()
+        layers, inbox, pages, tracking, history = (
+            Layers(data),
+            data / "landing",
+            data / "reports",
+            Untracked(),
+            Unrecorded(),
+        )
     else:
-        message = f"environment {environment!r} is unknown: local or reproduction."
+        message = f"environment {environment!r} is unknown: local, production or reproduction."
         raise ValueError(message)
     return {
-        "io_manager": LayersIOManager(layers),
+        "io_manager": LayersIOManager(layers, history),
         "layers": layers,
+        "history": history,
+        "origin": origin,
         "inbox": Inbox(inbox, params.landing.max_megabytes * MEBIBYTE),
         "params": params,
         "tracking": tracking,

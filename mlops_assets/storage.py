@@ -2,31 +2,26 @@
 
 A table lies at `<layer>/<asset>/<batch>.parquet`, one without batches at `<layer>/<asset>/<asset>.parquet`. Files that
 belong to a table (models, scores) lie beside it under their digest and are named in it; they are written first, so that
-a process killed at any moment leaves a table whose files are all there. The digest is the md5 that DVC would give.
+a process killed at any moment leaves a table whose files are all there. The digest is the md5 that DVC
+would give. What is published goes into the store first, so that a table on disk can always be had again.
 """
 
-import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pandas as pd
 
+from mlops_assets.files import DamagedError, md5, write_atomically
+from mlops_assets.store import Store
 from mlops_assets.tables import TABLES
 
 
 class NotMaterializedError(FileNotFoundError):
     """A table that was asked for is not there; the message says how to make it."""
-
-
-class DamagedError(RuntimeError):
-    """A file's bytes are not those its name or its contract promises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +30,6 @@ class Bundle:
 
     table: pd.DataFrame
     files: Mapping[str, bytes]
-
-
-def md5(content: bytes) -> str:
-    """Digest by which DVC knows a file of these bytes, 32 hex digits."""
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def table_bytes(table: pd.DataFrame) -> bytes:
@@ -65,37 +55,13 @@ def json_bytes(tree: Mapping[str, Any]) -> bytes:
     return (json.dumps(tree, sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path` so that a reader sees the old file or the new one, whatever happens meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(descriptor, 0o644)
-            os.fsync(descriptor)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries, so that a rename in it survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @dataclass(frozen=True, slots=True)
 class Layers:
     """The six layers below `root`."""
 
     root: Path
+    # Every version goes here first; None where DVC keeps them (`dvc repro`), or nobody does.
+    store: Store | None = None
     # A table is held to its contract once per process, when it first comes in or goes out, and not at every hop.
     checked: set[str] = field(default_factory=set, repr=False, compare=False)
 
@@ -115,12 +81,15 @@ class Layers:
         """Publish a table, which kept its contract, and its files. Returns its digest."""
         table, files = (value.table, value.files) if isinstance(value, Bundle) else (value, {})
         path = self.path(name, batch)
+        content = table_bytes(table)
+        digest = md5(content)
+        if self.store:
+            for version in (*files.values(), content):
+                self.store.put(version)
         for file, extra in files.items():
             there = path.parent / file
             if not there.is_file() or there.read_bytes() != extra:
                 write_atomically(there, extra)
-        content = table_bytes(table)
-        digest = md5(content)
         if not path.is_file() or md5(path.read_bytes()) != digest:
             write_atomically(path, content)
         self.checked.add(digest)
@@ -130,6 +99,30 @@ class Layers:
                 if stale.name not in kept and not stale.name.startswith("."):
                     stale.unlink(missing_ok=True)
         return digest
+
+    def listing(self, name: str) -> dict[str, str]:
+        """Digest of every file in the asset's folder, by its name, as DVC lists them.
+
+        A file is hashed once: size and time of change tell whether it is still the same.
+        """
+        folder = self.root / TABLES[name].folder
+        memory = self.root / "cache" / "digests" / f"{name}.json"
+        try:
+            known = json.loads(memory.read_bytes())
+        except (OSError, ValueError):
+            known = {}
+        found: dict[str, tuple[int, int, str]] = {}
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith("."):
+                continue
+            status = path.stat()
+            size, changed, digest = known.get(path.name, (None, None, ""))
+            if (size, changed) != (status.st_size, status.st_mtime_ns):
+                digest = md5(path.read_bytes())
+            found[path.name] = (status.st_size, status.st_mtime_ns, digest)
+        if {name: list(facts) for name, facts in found.items()} != known:
+            write_atomically(memory, json.dumps(found).encode())
+        return {file: digest for file, (_, _, digest) in found.items()}
 
     def read(self, name: str, batch: str | None = None) -> pd.DataFrame:
         """The table, held to its contract if this process has not seen these bytes yet.
@@ -187,29 +180,3 @@ class Layers:
             )
             raise DamagedError(message)
         return content
-
-
-class LayersIOManager(dg.IOManager):
-    """Puts what an asset yields into its layer and sets the file's digest as the data version; reads inputs back."""
-
-    def __init__(self, layers: Layers) -> None:
-        """Reads and writes below `layers`."""
-        self.layers = layers
-
-    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame | Bundle) -> None:
-        """Write the table of the asset's partition and say where and under which digest."""
-        name = context.asset_key.path[-1]
-        batch = context.asset_partition_key if context.has_asset_partitions else None
-        digest = self.layers.write(name, obj, batch)
-        # Not a documented call (Dagster 1.13); `graph/test_storage.py` holds it.
-        context.step_context.set_data_version(context.asset_key, dg.DataVersion(digest))
-        path = self.layers.path(name, batch)
-        table = obj.table if isinstance(obj, Bundle) else obj
-        context.add_output_metadata(
-            {"dvc_md5": digest, "path": str(path), "size_bytes": path.stat().st_size, "dagster/row_count": len(table)}
-        )
-
-    def load_input(self, context: dg.InputContext) -> pd.DataFrame:
-        """Read the table of the partition that the asset depends on."""
-        batch = context.asset_partition_key if context.has_asset_partitions else None
-        return self.layers.read(context.asset_key.path[-1], batch)

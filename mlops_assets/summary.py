@@ -41,7 +41,7 @@ def champion(running: "System", layers: Layers) -> str:
     model = read_champion(layers)
     if model is None:
         return "champion: none"
-    tracking = Tracking(running.home.mlflow, running.home.root)
+    tracking = Tracking(running.home.mlflow)
     number = tracking.find(model.model_md5)
     row = layers.read("champion").iloc[0]
     version = f"version {number.version}" if number else "not registered"

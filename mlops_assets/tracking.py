@@ -8,7 +8,6 @@ import contextlib
 import json
 import logging
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pandas as pd
+
+from mlops_assets.provenance import Origin
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -51,9 +52,9 @@ class Untracked:
     """No registry: every call does nothing. The form of `Tracking`, and its base."""
 
     @contextlib.contextmanager
-    def run(self, context: dg.AssetExecutionContext) -> Iterator[str | None]:
+    def run(self, context: dg.AssetExecutionContext, origin: Origin) -> Iterator[str | None]:
         """No run, hence no run id."""
-        _ = context
+        _ = context, origin
         yield None
 
     def log_training(self, params: Mapping[str, object], datasets: list[Dataset]) -> None:
@@ -80,10 +81,9 @@ class Untracked:
 
 @dataclass(frozen=True, slots=True)
 class Tracking(Untracked):
-    """MLflow on SQLite with local artifacts below `root`; `project` is where git is asked for the commit."""
+    """MLflow on SQLite with local artifacts below `root`."""
 
     root: Path
-    project: Path
 
     @property
     def uri(self) -> str:
@@ -91,7 +91,7 @@ class Tracking(Untracked):
         return f"sqlite:///{self.root / 'mlflow.db'}"
 
     @contextlib.contextmanager
-    def run(self, context: dg.AssetExecutionContext) -> Iterator[str | None]:
+    def run(self, context: dg.AssetExecutionContext, origin: Origin) -> Iterator[str | None]:
         """The MLflow run of this Dagster run: made by its first asset, taken up by the next, never left RUNNING."""
         import mlflow
         from dagster_mlflow import mlflow_tracking
@@ -102,7 +102,7 @@ class Tracking(Untracked):
             "experiment_name": EXPERIMENT,
             "mlflow_tracking_uri": self.uri,
             "env": {},
-            "extra_tags": {**git_state(self.project), "dagster_job": context.run.job_name},
+            "extra_tags": {**origin.facts(), "dagster_job": context.run.job_name},
         }
         resources = dg.build_resources(
             {"mlflow": mlflow_tracking},
@@ -187,7 +187,6 @@ class Tracking(Untracked):
                 "candidate": version.candidate,
                 "model_md5": version.model_md5,
                 **version.tags,
-                **git_state(self.project),
             },
         )
         return str(made.version)
@@ -276,25 +275,3 @@ def active_run_id() -> str:
         message = "no MLflow run is in progress; register inside `with tracking.run(context)`."
         raise LookupError(message)
     return str(run.info.run_id)
-
-
-def git_state(project: Path) -> dict[str, str]:
-    """Commit of the code, and whether the tree differs from it; both say so where there is no git."""
-    commit = git(project, "rev-parse", "HEAD")
-    status = git(project, "status", "--porcelain")
-    return {"git_commit": commit or "no git", "git_dirty": "unknown" if status is None else str(bool(status)).lower()}
-
-
-def git(project: Path, *arguments: str) -> str | None:
-    """Output of a git command in the project, None where it fails."""
-    try:
-        done = subprocess.run(  # noqa: S603 - literal arguments
-            ["git", "-C", str(project), *arguments],  # noqa: S607 - whichever git the user has
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=30,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

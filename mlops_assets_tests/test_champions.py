@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from mlops_assets.champions import crown, read_champion
+from mlops_assets.files import DamagedError, md5
 from mlops_assets.learning.records import Champions
-from mlops_assets.storage import Bundle, DamagedError, Layers, md5, table_bytes
+from mlops_assets.storage import Bundle, Layers, table_bytes
 
 REFERENCE = pd.DataFrame({"customer_id": ["a", "b"], "score": [0.1, 0.9], "label": [0, 1]})
 VERDICT, MODEL, SCORES = b'{"verdict": "PASS"}', b"a model", b"scores"

@@ -15,8 +15,10 @@ from pandera.errors import SchemaErrors
 
 from mlops_assets import checks
 from mlops_assets.gates.verdict import Verdict
+from mlops_assets.history import Unrecorded
+from mlops_assets.io_manager import LayersIOManager
 from mlops_assets.partitions import BATCHES
-from mlops_assets.storage import Bundle, Layers, LayersIOManager
+from mlops_assets.storage import Bundle, Layers
 
 MD5 = "0123456789abcdef" * 2
 GOOD = pd.DataFrame(
@@ -191,7 +193,7 @@ def materialize(layers: Layers, table: pd.DataFrame) -> dg.ExecuteInProcessResul
         return dg.materialize(
             [validated_outcomes],
             instance=instance,
-            resources={"io_manager": LayersIOManager(layers)},
+            resources={"io_manager": LayersIOManager(layers, Unrecorded())},
             partition_key="2024-01",
             raise_on_error=False,
         )

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_assets import storage
+from mlops_assets import files, storage
 from mlops_assets.churn.schemas import ValidatedCustomers
-from mlops_assets.storage import Bundle, DamagedError, Layers, NotMaterializedError
+from mlops_assets.files import DamagedError
+from mlops_assets.storage import Bundle, Layers, NotMaterializedError
 from mlops_assets.tables import TABLES
 
 OUTCOMES = pd.DataFrame(
@@ -95,7 +96,7 @@ def test_the_digest_is_what_dvc_would_give(empty_layers: Layers) -> None:
 def write_for_ever(path: Path) -> None:
     """Write one whole version after the other."""
     for letter in itertools.cycle(b"ab"):
-        storage.write_atomically(path, bytes([letter]) * SIZE)
+        files.write_atomically(path, bytes([letter]) * SIZE)
 
 
 def is_whole(path: Path) -> bool:
@@ -131,14 +132,14 @@ def test_what_a_killed_writer_leaves_behind_is_no_batch(empty_layers: Layers) ->
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
-    storage.write_atomically(path, b"old")
+    files.write_atomically(path, b"old")
     with pytest.raises(TypeError):
-        storage.write_atomically(path, "no bytes")  # type: ignore[arg-type]
+        files.write_atomically(path, "no bytes")  # type: ignore[arg-type]
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"table.parquet": b"old"}
 
 
 def test_a_written_file_can_be_read_by_others(tmp_path: Path) -> None:
-    storage.write_atomically(tmp_path / "table.parquet", b"whole")
+    files.write_atomically(tmp_path / "table.parquet", b"whole")
     assert (tmp_path / "table.parquet").stat().st_mode & 0o777 == 0o644
 
 
@@ -188,7 +189,7 @@ def test_damaged_bytes_are_named_by_path_with_what_to_do(empty_layers: Layers, c
 
 def test_a_table_that_breaks_its_contract_on_disk_is_refused_and_named(empty_layers: Layers) -> None:
     path = empty_layers.path("validated_outcomes", BATCH)
-    storage.write_atomically(path, storage.table_bytes(OUTCOMES.assign(churned=2)))
+    files.write_atomically(path, storage.table_bytes(OUTCOMES.assign(churned=2)))
     with pytest.raises(DamagedError, match=r"breaks the contract of validated_outcomes: restore it") as raised:
         empty_layers.read("validated_outcomes", BATCH)
     assert str(path) in str(raised.value)
@@ -196,7 +197,7 @@ def test_a_table_that_breaks_its_contract_on_disk_is_refused_and_named(empty_lay
 
 def test_a_refused_table_is_refused_each_time(empty_layers: Layers) -> None:
     path = empty_layers.path("validated_outcomes", BATCH)
-    storage.write_atomically(path, storage.table_bytes(OUTCOMES.assign(churned=2)))
+    files.write_atomically(path, storage.table_bytes(OUTCOMES.assign(churned=2)))
     for _ in range(2):
         with pytest.raises(DamagedError):
             empty_layers.read("validated_outcomes", BATCH)
@@ -212,8 +213,8 @@ def test_a_table_is_held_to_its_contract_when_a_process_first_reads_it(empty_lay
 def test_what_was_held_to_its_contract_once_is_not_held_again(empty_layers: Layers) -> None:
     path = empty_layers.path("validated_outcomes", BATCH)
     content = storage.table_bytes(OUTCOMES.assign(churned=2))
-    storage.write_atomically(path, content)
-    empty_layers.checked.add(storage.md5(content))  # as if these bytes had passed
+    files.write_atomically(path, content)
+    empty_layers.checked.add(files.md5(content))  # as if these bytes had passed
     assert list(empty_layers.read("validated_outcomes", BATCH).churned) == [2, 2, 2]
 
 
@@ -224,8 +225,8 @@ def test_what_a_process_wrote_is_not_held_to_its_contract_when_it_reads_it_back(
 
 def bundle(content: bytes) -> Bundle:
     """A training set with a file beside it."""
-    row = {"batch": BATCH, "md5": storage.md5(content), "rows": 3, "positives": 1, "weight": 3.0}
-    return Bundle(pd.DataFrame([row]), {f"{storage.md5(content)}.cbm": content})
+    row = {"batch": BATCH, "md5": files.md5(content), "rows": 3, "positives": 1, "weight": 3.0}
+    return Bundle(pd.DataFrame([row]), {f"{files.md5(content)}.cbm": content})
 
 
 def test_a_bundles_files_lie_beside_its_table_under_their_digest(empty_layers: Layers) -> None:
@@ -238,7 +239,7 @@ def test_files_of_the_bundle_before_are_removed(empty_layers: Layers) -> None:
     empty_layers.write("training_set", bundle(b"old"))
     empty_layers.write("training_set", bundle(b"new"))
     there = {path.name for path in empty_layers.path("training_set").parent.iterdir()}
-    assert there == {"training_set.parquet", f"{storage.md5(b'new')}.cbm"}
+    assert there == {"training_set.parquet", f"{files.md5(b'new')}.cbm"}
 
 
 def test_a_file_with_other_bytes_than_its_name_promises_is_refused_and_named(empty_layers: Layers) -> None:

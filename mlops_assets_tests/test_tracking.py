@@ -23,6 +23,7 @@ from mlops_assets.churn import features
 from mlops_assets.learning import training
 from mlops_assets.operate import Ran, System
 from mlops_assets.params import Params
+from mlops_assets.provenance import Origin
 from mlops_assets.resources import Home
 from mlops_assets.storage import Layers
 from mlops_assets.tracking import Tracking, Untracked
@@ -69,9 +70,7 @@ def test_a_run_names_the_dagster_run_and_job_it_belongs_to(run: Any, demo: Syste
 
 
 def test_a_run_names_the_commit_and_whether_the_tree_differs_from_it(run: Any) -> None:  # noqa: ANN401
-    state = tracking.git_state(PROJECT)
-    assert set(state) == {"git_commit", "git_dirty"}
-    assert all(run.data.tags[name] for name in state)
+    assert all(run.data.tags[name] for name in Origin(PROJECT, "local").facts())
     assert run.data.tags["git_dirty"] in {"true", "false", "unknown"}
 
 
@@ -252,29 +251,10 @@ def test_an_alias_of_what_was_never_registered_is_an_error_that_says_what_to_do(
         copied.resources["tracking"].point("champion", "0" * 32)
 
 
-def test_without_git_the_commit_is_said_to_be_unknown(tmp_path: Path) -> None:
-    assert tracking.git_state(tmp_path) == {"git_commit": "no git", "git_dirty": "unknown"}
-
-
-def test_a_changed_file_makes_the_tree_dirty(tmp_path: Path) -> None:
-    def git(*arguments: str) -> None:
-        who = ("-c", "user.name=t", "-c", "user.email=t@t")
-        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)  # noqa: S607
-
-    git("init", "-q")
-    (tmp_path / "file").write_text("one")
-    git("add", "file")
-    git("commit", "-qm", "one")
-    clean = tracking.git_state(tmp_path)
-    (tmp_path / "file").write_text("two")
-    assert len(clean["git_commit"]) == 40
-    assert (clean["git_dirty"], tracking.git_state(tmp_path)["git_dirty"]) == ("false", "true")
-
-
 def test_without_a_registry_nothing_is_registered_and_nothing_fails() -> None:
     nowhere = Untracked()
     context: Any = None
-    with nowhere.run(context) as run_id:
+    with nowhere.run(context, Origin(PROJECT, "local")) as run_id:
         nowhere.log_training({}, [])
         nowhere.log_evaluation({}, {}, pd.DataFrame())
         assert (run_id, nowhere.point("champion", "0" * 32), nowhere.links(None)) == (None, None, {})

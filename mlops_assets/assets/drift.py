@@ -13,10 +13,11 @@ import pandas as pd
 from mlops_assets import checks
 from mlops_assets.champions import Champion, read_champion
 from mlops_assets.churn import features
+from mlops_assets.files import write_atomically
 from mlops_assets.gates import drift
 from mlops_assets.gates.verdict import Verdict
 from mlops_assets.params import Params
-from mlops_assets.storage import Layers, write_atomically
+from mlops_assets.storage import Layers
 
 SHOWN = ("column", "verdict", "moved", "p_value", "effect", "missing_current", "new_categories")
 GATE = "The batch looks like what the champion learned from; warns and never blocks, scores still go out."

@@ -4,6 +4,7 @@ Training learns from the labelled batches that `training_set` lists, by digest; 
 """
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -11,12 +12,15 @@ import pandas as pd
 
 from mlops_assets import checks
 from mlops_assets.churn import features
+from mlops_assets.files import DamagedError, md5
+from mlops_assets.history import Registered, Unrecorded
 from mlops_assets.learning import candidates as making
 from mlops_assets.learning import evaluation, explanation, figures, metrics, training
 from mlops_assets.learning.logistic import spline_logistic_fitter
 from mlops_assets.learning.records import Candidates
 from mlops_assets.params import Params
-from mlops_assets.storage import Bundle, DamagedError, Layers, bytes_table, md5, table_bytes
+from mlops_assets.provenance import Origin
+from mlops_assets.storage import Bundle, Layers, bytes_table, json_bytes, table_bytes
 from mlops_assets.tracking import Dataset, Untracked, Version
 
 MODEL_SECTIONS = ("model", "baseline", "economics")
@@ -69,9 +73,11 @@ def churn_model(
     layers: dg.ResourceParam[Layers],
     params: dg.ResourceParam[Params],
     tracking: dg.ResourceParam[Untracked],
+    history: dg.ResourceParam[Unrecorded],
+    origin: dg.ResourceParam[Origin],
 ) -> checks.Published:
     """The challengers: each candidate fitted on everything up to as_of, scored on rows it never saw, registered."""
-    with tracking.run(context) as run_id:
+    with tracking.run(context, origin) as run_id:
         tracking.log_training(flat(params), datasets(layers, training_set))
         rows = learned_rows(layers, training_set)
         known = labelled(rows)
@@ -86,10 +92,13 @@ def churn_model(
             ],
             ignore_index=True,
         )
-        versions = {
-            name: tracking.register(version(row, fitted[name].model), known.X)
-            for name, row in zip(fitted, table.to_dict("records"), strict=True)
-        }
+        records = registrations(table, training_set, params=history.keep(parameters(params)), origin=origin)
+        records = [replace(record, run_id=context.run_id, mlflow_run_id=run_id) for record in records]
+        numbers = {record.candidate: history.register(record) for record in records}
+        for row in table.to_dict("records"):
+            made = fitted[row["candidate"]].model
+            history.keep(made)
+            tracking.register(version(row, made, history.find(row["model_md5"])), known.X)
         tracking.point("challenger", str(table.model_md5.iloc[0]))
         files = {f"{md5(made.model)}.cbm": made.model for made in fitted.values()}
         files[f"{table.scores_md5.iloc[0]}.parquet"] = table_bytes(scores)
@@ -103,7 +112,7 @@ def churn_model(
             note=f"{len(table)} candidates learned from {len(rows)} customers up to {table.as_of.iloc[0]}",
             candidates=checks.records(table.drop(columns=["scores_md5", "training_md5", "params_md5"])),
             importances=shown,
-            registered_versions={name: number or "none" for name, number in versions.items()},
+            registered_versions={name: number or "none" for name, number in numbers.items()},
             **tracking.links(run_id),
         )
 
@@ -161,9 +170,43 @@ def in_words(name: str, scores: pd.DataFrame, facts: dict[str, Any], params: Par
     )
 
 
-def version(row: Mapping[Hashable, Any], model: bytes) -> Version:
-    """What is to be registered of a candidate, a row of `Candidates`."""
+def parameters(params: Params) -> bytes:
+    """All parameters as the YAML file that `MLOPS_PARAMS` may name; JSON is YAML."""
+    return json_bytes(params.model_dump(mode="json"))
+
+
+def registrations(
+    table: pd.DataFrame, training_set: pd.DataFrame, *, params: str | None, origin: Origin
+) -> list[Registered]:
+    """What the history is told of each candidate, a row of `Candidates`; `params` is the digest of `parameters`."""
+    whole = md5(table_bytes(table))
+    inputs = dict(zip(training_set.batch, training_set.md5, strict=True))
+    return [
+        Registered(
+            candidate=row["candidate"],
+            model_md5=row["model_md5"],
+            as_of=row["as_of"],
+            churn_model=whole,
+            training_set=row["training_md5"],
+            scores=row["scores_md5"],
+            inputs=inputs,
+            params=params or "",
+            params_md5=row["params_md5"],
+            made_with=origin.facts(),
+            run_id="",
+            mlflow_run_id=None,
+        )
+        for row in table.to_dict("records")
+    ]
+
+
+def version(row: Mapping[Hashable, Any], model: bytes, record: Registered | None) -> Version:
+    """What is to be registered of a candidate, a row of `Candidates`, and what the history knows of it."""
     tags = {name: str(row[name]) for name in ("training_md5", "params_md5", "as_of")}
+    if record:
+        # The registry's own number differs from the first one after a registry was lost.
+        tags |= {"first_version": str(record.version), **record.made_with}
+        tags |= {f"input.labelled_customers_{batch}": digest for batch, digest in record.inputs.items()}
     return Version(row["candidate"], model, row["model_md5"], float(row["threshold"]), row["description"], tags)
 
 
@@ -194,6 +237,7 @@ def model_evaluation(
     layers: dg.ResourceParam[Layers],
     params: dg.ResourceParam[Params],
     tracking: dg.ResourceParam[Untracked],
+    origin: dg.ResourceParam[Origin],
 ) -> checks.Published:
     """How good each candidate is on rows it never saw: overall, by fold, month and segment, each with its interval."""
     scores = bytes_table(layers.file("churn_model", f"{churn_model.scores_md5.iloc[0]}.parquet"))
@@ -207,7 +251,7 @@ def model_evaluation(
     )
     pictures = draw(scores, churn_model, features.model_inputs(rows), layers, params)
     overall = table.query("cut == 'overall'")
-    with tracking.run(context) as run_id:
+    with tracking.run(context, origin) as run_id:
         tracking.log_evaluation(by_name(overall, ["candidate", "scheme", "metric"]), pictures, table)
     own = overall.query("candidate == @making.ALL_HISTORY and scheme == 'out_of_fold'")
     yield from checks.publish(

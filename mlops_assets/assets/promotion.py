@@ -13,12 +13,15 @@ from mlops_assets import checks
 from mlops_assets.assets.model import MODEL_SECTIONS, learned_rows, model_evaluation, version
 from mlops_assets.champions import Champion, crown, read_champion
 from mlops_assets.churn import features
+from mlops_assets.files import md5
 from mlops_assets.gates import promotion, succession
 from mlops_assets.gates.verdict import Verdict
+from mlops_assets.history import Crowned, Judged, Unrecorded
 from mlops_assets.learning import candidates as making
 from mlops_assets.learning import training
 from mlops_assets.params import Params
-from mlops_assets.storage import Bundle, Layers, bytes_table, json_bytes, md5
+from mlops_assets.provenance import Origin
+from mlops_assets.storage import Bundle, Layers, bytes_table, json_bytes
 from mlops_assets.tracking import Untracked
 
 VERDICT_SECTIONS = (*MODEL_SECTIONS, "floors", "promotion", "evaluation")
@@ -32,23 +35,21 @@ GATE = "A candidate may be champion: it keeps the floors, and is proven better t
     deps=[model_evaluation],
 )
 def promotion_verdict(
+    context: dg.AssetExecutionContext,
     churn_model: pd.DataFrame,
     training_set: pd.DataFrame,
     layers: dg.ResourceParam[Layers],
     params: dg.ResourceParam[Params],
+    history: dg.ResourceParam[Unrecorded],
 ) -> checks.Published:
     """PASS, FAIL or UNKNOWN, the winner's digest and the digests of what was judged; the first by floors alone."""
     scores = bytes_table(layers.file("churn_model", f"{churn_model.scores_md5.iloc[0]}.parquet"))
     champion = read_champion(layers)
     judged = judge(churn_model, scores, champion, learned_rows(layers, training_set), params)
-    document = json_bytes(
-        {
-            "verdict": str(judged.verdict),
-            "winner": judged.winner,
-            "why": judged.why,
-            "judged": subject(layers, champion, params),
-        }
-    )
+    bound_to = subject(layers, champion, params)
+    told: dict[str, Any] = {"verdict": str(judged.verdict), "winner": judged.winner, "why": judged.why}
+    document = json_bytes({**told, "judged": bound_to})
+    history.add(Judged(**told, judged=bound_to, verdict_md5=md5(document), run_id=context.run_id))
     shown = checks.records(judged.findings[["candidate", "subject", "holds", "meaning", "value", "limit"]], limit=40)
     gate = checks.gate("promotion_verdict", "promotion", judged.verdict, judged.why, findings=shown)
     yield from checks.publish(
@@ -59,7 +60,7 @@ def promotion_verdict(
         why=judged.why,
         winner=judged.winner or "none",
         findings=shown,
-        judged=json.loads(document)["judged"],
+        judged=bound_to,
     )
 
 
@@ -125,6 +126,8 @@ def champion(
     layers: dg.ResourceParam[Layers],
     params: dg.ResourceParam[Params],
     tracking: dg.ResourceParam[Untracked],
+    history: dg.ResourceParam[Unrecorded],
+    origin: dg.ResourceParam[Origin],
 ) -> checks.Published:
     """The model that scores: made only by a PASS whose digests match what is there; the registry's alias follows it."""
     verdict = layers.named("promotion_verdict", "verdict.json")
@@ -133,7 +136,8 @@ def champion(
     is_done = current is not None and current.verdict_md5 == md5(verdict)
     if is_done or document["verdict"] != Verdict.PASS:
         if current is not None:
-            republish(context, current, layers, tracking)
+            with tracking.run(context, origin):
+                republish(context, current, layers, tracking, history)
         told = f"the verdict is {document['verdict']}: {document['why']}"
         yield from checks.abstain("champion", "its verdict has made it already" if is_done else told)
         return
@@ -142,6 +146,10 @@ def champion(
         yield from checks.refuse("champion", why)
         return
     row = churn_model.set_index("model_md5", drop=False).loc[document["winner"]]
+    record = history.find(row.model_md5)
+    if record and (refusal := origin.why_not_promote(record.made_with)):
+        yield from checks.refuse("champion", f"{row.candidate} {row.model_md5} may not score: {refusal}")
+        return
     scores = layers.file("churn_model", f"{row.scores_md5}.parquet")
     bundle = crown(
         row,
@@ -159,16 +167,31 @@ def champion(
         as_of=row.as_of,
         why=document["why"],
     )
-    # After the table: the alias follows the champion, and never runs ahead of it.
+    # After the table: history and alias follow the champion, and never run ahead of it.
+    told_of(context, layers, history, why=document["why"])
     tracking.point("champion", row.model_md5)
 
 
-def republish(context: dg.AssetExecutionContext, current: Champion, layers: Layers, tracking: Untracked) -> None:
-    """Let the registry say again what scores: a registry that was lost gets the champion anew."""
+def republish(
+    context: dg.AssetExecutionContext, current: Champion, layers: Layers, tracking: Untracked, history: Unrecorded
+) -> None:
+    """Let history and registry say again what scores: a registry that was lost gets the champion anew."""
     row = layers.read("champion").to_dict("records")[0]
-    with tracking.run(context):
-        tracking.register(version(row, current.model), features.model_inputs(current.reference))
-        tracking.point("champion", current.model_md5)
+    told_of(context, layers, history, why="found scoring: the run that made it champion was cut off")
+    tracking.register(
+        version(row, current.model, history.find(current.model_md5)), features.model_inputs(current.reference)
+    )
+    tracking.point("champion", current.model_md5)
+
+
+def told_of(context: dg.AssetExecutionContext, layers: Layers, history: Unrecorded, *, why: str) -> None:
+    """Tell the history which champion lies there, unless it knows."""
+    row = layers.read("champion").iloc[0]
+    version_of = history.find(str(row.model_md5))
+    names = ("model_md5", "candidate", "as_of", "verdict_md5")
+    facts = {name: str(row[name]) for name in names}
+    number = version_of.version if version_of else None
+    history.add(Crowned(**facts, champion=layers.digest("champion"), why=why, run_id=context.run_id, version=number))
 
 
 def differences(judged: dict[str, Any], there: dict[str, Any]) -> list[str]:

@@ -6,18 +6,23 @@ import dagster as dg
 
 from mlops_assets import checks
 from mlops_assets.churn import reading, schemas
+from mlops_assets.history import Unrecorded
 from mlops_assets.landing import Inbox
 
 NEWS = "Nothing odd about the file: no foreign column, no byte order mark, plain line ends."
 
 
-def land(name: str, kind: str, columns: tuple[str, ...], batch: str, inbox: Inbox) -> checks.Published:
+def land(
+    name: str, kind: str, columns: tuple[str, ...], batch: str, inbox: Inbox, history: Unrecorded
+) -> checks.Published:
     """Publish the batch's file of `kind` as the table `name`, or say why it is refused."""
     try:
-        landed = reading.read_landed(inbox.read(kind, batch), file=f"{kind}/{batch}.csv", columns=columns)
+        content = inbox.read(kind, batch)
+        landed = reading.read_landed(content, file=f"{kind}/{batch}.csv", columns=columns)
     except reading.FileRefused as refused:
         yield from checks.refuse(name, f"refused: {refused}", checks.news(name, {}, ""), file=refused.file)
         return
+    history.keep(content)  # the next delivery of the month replaces the file in the inbox
     new = checks.news(name, news_table(landed.news), f"{len(landed.news)} things are odd about the file")
     digest = str(landed.rows.source_md5.iloc[0])
     yield from checks.publish(name, landed.rows, new, note=f"{len(landed.rows)} rows landed", file_md5=digest)
@@ -30,13 +35,17 @@ def news_table(news: tuple[reading.News, ...]) -> dict[str, list[Any]]:
 
 
 @checks.table_asset("raw_customers", "csv", checks=(checks.warning("raw_customers", "news", NEWS),))
-def raw_customers(context: dg.AssetExecutionContext, inbox: dg.ResourceParam[Inbox]) -> checks.Published:
+def raw_customers(
+    context: dg.AssetExecutionContext, inbox: dg.ResourceParam[Inbox], history: dg.ResourceParam[Unrecorded]
+) -> checks.Published:
     """The batch's customers as they landed: text, with file, digest and line number."""
     columns = tuple(schemas.fields(schemas.Customers))
-    yield from land("raw_customers", "customers", columns, context.partition_key, inbox)
+    yield from land("raw_customers", "customers", columns, context.partition_key, inbox, history)
 
 
 @checks.table_asset("raw_outcomes", "csv", checks=(checks.warning("raw_outcomes", "news", NEWS),))
-def raw_outcomes(context: dg.AssetExecutionContext, inbox: dg.ResourceParam[Inbox]) -> checks.Published:
+def raw_outcomes(
+    context: dg.AssetExecutionContext, inbox: dg.ResourceParam[Inbox], history: dg.ResourceParam[Unrecorded]
+) -> checks.Published:
     """The batch's outcomes as they landed, a month after its customers: text, with file, digest and line number."""
-    yield from land("raw_outcomes", "outcomes", schemas.OUTCOME_COLUMNS, context.partition_key, inbox)
+    yield from land("raw_outcomes", "outcomes", schemas.OUTCOME_COLUMNS, context.partition_key, inbox, history)

@@ -51,7 +51,7 @@ def test_the_next_command_buries_the_run_of_a_killed_process_and_carries_on(
         assert dg.DagsterRunStatus.STARTED in states(running)
         ran = running.run("retrain")
         left = states(running)
-        client = Tracking(home.mlflow, PROJECT).client()
+        client = Tracking(home.mlflow).client()
         alive = client.search_runs(["1"], "attributes.status = 'RUNNING'")
 
     assert ran.is_success
@@ -66,7 +66,7 @@ def test_a_champion_that_the_registry_lost_is_registered_anew_by_the_next_traini
     ran = copied.run("retrain", config={"ops": {"training_set": {"config": {"as_of": "2024-04"}}}})
 
     assert ran.is_success, ran.broken
-    tracking = Tracking(copied.home.mlflow, PROJECT)
+    tracking = Tracking(copied.home.mlflow)
     assert tracking.client().get_model_version_by_alias("churn", "champion").tags["model_md5"] == champion
 
 

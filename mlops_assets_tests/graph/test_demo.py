@@ -9,11 +9,12 @@ import pytest
 
 from mlops_assets.champions import Champion, read_champion
 from mlops_assets.churn import features
+from mlops_assets.files import md5
 from mlops_assets.gates import drift
 from mlops_assets.learning import training
 from mlops_assets.learning.metrics import log_loss
 from mlops_assets.operate import System
-from mlops_assets.storage import Layers, bytes_table, md5
+from mlops_assets.storage import Layers, bytes_table
 from mlops_assets.tables import TABLES
 
 SAMPLE = [f"2024-{month:02d}" for month in range(1, 7)]
