@@ -12,6 +12,9 @@ $(error make cannot handle a space in a path: move this folder, or set MLOPS_HOM
 endif
 override MLOPS_HOME := $(abspath $(MLOPS_HOME))
 export DAGSTER_HOME := $(MLOPS_HOME)/dagster
+# DVC's default remote: what a run keeps, `dvc pull` finds. With MLOPS_S3 (s3://bucket/prefix) it lies there too.
+STORE := $(if $(MLOPS_S3),$(MLOPS_S3:/=),$(MLOPS_HOME))/store
+ENDPOINT := $(AWS_ENDPOINT_URL)
 # Nothing here calls home.
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -26,7 +29,7 @@ UV := $(if $(and $(UV_FOUND),$(shell uv --version 2>/dev/null)),uv,.tools/uv/bin
 READY := .venv/.ready
 BIN := .venv/bin
 
-.PHONY: help setup demo test ui mlflow lock lock-check clean
+.PHONY: help setup demo test repro ui mlflow lock lock-check clean
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -52,7 +55,13 @@ $(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
 	  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 DVC_NO_ANALYTICS=1 \
 	  MLFLOW_DISABLE_TELEMETRY=true DO_NOT_TRACK=true
 
-setup: $(READY) $(DAGSTER_HOME)/dagster.yaml .env ## everything the other targets need
+.PHONY: remote
+remote:
+	@printf '[core]\n    remote = store\n[%sremote "store"%s]\n    url = %s\n' "'" "'" $(STORE) > .dvc/config.made
+	@if [[ -n "$(ENDPOINT)" ]]; then printf '    endpointurl = %s\n' $(ENDPOINT) >> .dvc/config.made; fi
+	@if cmp -s .dvc/config.made .dvc/config.local; then rm .dvc/config.made; else mv .dvc/config.made .dvc/config.local; fi
+
+setup: $(READY) $(DAGSTER_HOME)/dagster.yaml .env remote ## everything the other targets need
 
 demo: setup ## run the whole graph on six real months, and end with a summary
 	$(BIN)/mlops demo
@@ -68,6 +77,9 @@ test: setup ## lint, types, import rules, the code location, tests
 	mkdir -p $$DAGSTER_HOME
 	$(BIN)/dagster definitions validate -w workspace.yaml
 	env -u DAGSTER_HOME -u MLOPS_HOME $(BIN)/pytest
+
+repro: setup ## the six layers from data/landing, by DVC: what dvc.lock promises
+	$(BIN)/dvc repro
 
 ui: export PYTHONWARNINGS := ignore:Function `dev_command`
 ui: setup ## Dagster at http://127.0.0.1:3000

@@ -149,7 +149,8 @@ def learn(home: Path) -> None:
     warnings.filterwarnings("ignore")
     os.environ.update(environment(home))
     from mlops_assets import deliveries, operate
-    from mlops_assets.resources import Home, params_from_environment
+    from mlops_assets.home import Home
+    from mlops_assets.resources import params_from_environment
     from mlops_assets.tracking import Tracking
 
     files = deliveries.sample_files()

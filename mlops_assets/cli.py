@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlops_assets.cli_past import restore, store, versions
+from mlops_assets.cli_reproduce import reproduce
+
 if TYPE_CHECKING:
     from mlops_assets.operate import Ran, System
 
@@ -28,15 +31,20 @@ def main() -> None:
     warnings.filterwarnings("ignore")  # foreign libraries' notices; our own are errors in the tests
 
 
+for command in (versions, restore, store, reproduce):
+    main.add_command(command)
+
+
 @contextmanager
 def running() -> Iterator["System"]:
     """The running system of the home in force; what is wrong with the parameters becomes a message."""
     from mlops_assets.churn.reading import FileRefused
     from mlops_assets.files import DamagedError
+    from mlops_assets.home import home_from_environment
     from mlops_assets.operate import system
     from mlops_assets.params import ParamsError
     from mlops_assets.partitions import BatchNameError
-    from mlops_assets.resources import home_from_environment, params_from_environment
+    from mlops_assets.resources import params_from_environment
     from mlops_assets.storage import NotMaterializedError
 
     try:

@@ -12,8 +12,8 @@ import pandas as pd
 from mlops_assets.churn import simulation
 from mlops_assets.churn.reading import SOURCE, FileRefused, read_landed, render
 from mlops_assets.churn.schemas import OPTIONAL_OUTCOME_COLUMNS, OUTCOME_COLUMNS, Customers, fields
+from mlops_assets.home import PROJECT
 from mlops_assets.landing import KINDS, Inbox
-from mlops_assets.resources import PROJECT
 
 FARTHEST = 600  # months
 

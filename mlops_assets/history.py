@@ -178,7 +178,8 @@ def append(descriptor: int, record: Made | Registered | Judged | Crowned) -> Non
     size = os.fstat(descriptor).st_size
     if size and os.pread(descriptor, 1, size - 1) != b"\n":
         line = b"\n" + line
-    os.write(descriptor, line)
+    while line:  # a disk that fills up takes a part, and tells only the next write
+        line = line[os.write(descriptor, line) :]
     os.fsync(descriptor)
 
 

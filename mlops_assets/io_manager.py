@@ -41,7 +41,7 @@ class LayersIOManager(dg.IOManager):
             "dagster/row_count": len(table),
         }
         if self.layers.store:
-            folder = self.layers.store.put_folder(self.layers.listing(name))
+            folder = self.layers.keep_folder(name, self.layers.store)
             facts |= {"dvc_folder_md5": folder, "inputs": inputs}
             named = {file: md5(content) for file, content in files.items()}
             run = context.step_context.dagster_run

@@ -15,10 +15,13 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets import deliveries
+from mlops_assets.home import PROJECT, Home
 from mlops_assets.landing import Inbox
 from mlops_assets.params import Params
 from mlops_assets.partitions import BATCHES, parse_batch
-from mlops_assets.resources import PROJECT, Home, environment_from_environment, resources_for
+from mlops_assets.relocation import relocate
+from mlops_assets.resources import environment_from_environment, resources_for
+from mlops_assets.tracking import EXPERIMENT
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -181,6 +184,7 @@ def system(home: Home, params: Params) -> Iterator[System]:
         with alone(home):  # two at once would both make the databases
             instance = stack.enter_context(dg.DagsterInstance.from_config(str(home.dagster)))
             instance.get_runs_count()
+            relocate(home.root, EXPERIMENT)
         yield System(home, instance, params, resources_for(environment_from_environment(), home, params))
 
 

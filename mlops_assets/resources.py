@@ -1,4 +1,4 @@
-"""What the graph runs on, by environment: only here is the process environment read.
+"""What the graph runs on, by environment.
 
 `local` is the running system below `MLOPS_HOME`; `reproduction` is `data/` whatever MLOPS_HOME says, with no registry,
 so that reproducing a run never touches the running system. `production` is `local` that promotes nothing which
@@ -9,24 +9,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.history import History, Unrecorded
-from mlops_assets.home import PROJECT, Home, home_from_environment
+from mlops_assets.history import Unrecorded
+from mlops_assets.home import PROJECT, Home, history_of, home_from_environment, s3_from_environment
 from mlops_assets.io_manager import LayersIOManager
 from mlops_assets.landing import Inbox
 from mlops_assets.params import Params, load_params
 from mlops_assets.provenance import PRODUCTION, Origin
 from mlops_assets.storage import Layers
-from mlops_assets.store import Store
 from mlops_assets.tracking import Tracking, Untracked
 
-__all__ = [
-    "PROJECT",
-    "Home",
-    "environment_from_environment",
-    "home_from_environment",
-    "params_from_environment",
-    "resources_for",
-]
 MEBIBYTE = 2**20
 
 
@@ -40,6 +31,12 @@ def environment_from_environment() -> str:
     return os.environ.get("MLOPS_ENVIRONMENT") or "local"
 
 
+def tracking_of(home: Home) -> Tracking:
+    """The home's registry; the artifacts lie beside its database, or below MLOPS_S3."""
+    s3 = s3_from_environment("mlflow")
+    return Tracking(home.mlflow, s3.url if s3 else None)
+
+
 def resources_for(environment: str, home: Home | None = None, params: Params | None = None) -> dict[str, Any]:
     """Resources of `local`, `production` or `reproduction`.
 
@@ -49,19 +46,14 @@ def resources_for(environment: str, home: Home | None = None, params: Params | N
     origin = Origin(PROJECT, environment)
     if environment in {"local", PRODUCTION}:
         home = home or home_from_environment()
-        store = Store(home.store)
-        layers, inbox, pages = Layers(home.layers, store), home.landing, home.pages
-        tracking: Untracked = Tracking(home.mlflow)
-        history: Unrecorded = History(home.history, store)
+        kept = history_of(home)
+        history: Unrecorded = kept
+        layers, inbox, pages = Layers(home.layers, kept.store), home.landing, home.pages
+        tracking: Untracked = tracking_of(home)
     elif environment == "reproduction":
         data = PROJECT / "data"
-        layers, inbox, pages, tracking, history = (
-            Layers(data),
-            data / "landing",
-            data / "reports",
-            Untracked(),
-            Unrecorded(),
-        )
+        layers, inbox, pages = Layers(data), data / "landing", data / "reports"
+        tracking, history = Untracked(), Unrecorded()
     else:
         message = f"environment {environment!r} is unknown: local, production or reproduction."
         raise ValueError(message)

@@ -124,6 +124,14 @@ class Layers:
             write_atomically(memory, json.dumps(found).encode())
         return {file: digest for file, (_, _, digest) in found.items()}
 
+    def keep_folder(self, name: str, store: Store) -> str:
+        """Keep the list of the asset's folder, and any file in it that the store has not got; returns its digest."""
+        listed = self.listing(name)
+        for file, digest in listed.items():
+            if not store.path(digest).is_file():  # not written by us, or before there was a store
+                store.put((self.root / TABLES[name].folder / file).read_bytes())
+        return store.put_folder(listed)
+
     def read(self, name: str, batch: str | None = None) -> pd.DataFrame:
         """The table, held to its contract if this process has not seen these bytes yet.
 

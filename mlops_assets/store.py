@@ -85,7 +85,7 @@ class Store:
             try:
                 content = verified(oid, self.remote.pull(oid), self.remote.url)
             except (RemoteError, DamagedError) as why:
-                message = f"{error} Nor does the remote have it: {why}"
+                message = f"{error} The remote does not help either: {why}"
                 raise type(error)(message) from why
         write_atomically(self.path(oid), content, mode=READ_ONLY)
         return content

@@ -6,12 +6,13 @@ from mlops_assets.champions import read_champion
 from mlops_assets.gates import drift
 from mlops_assets.learning.candidates import BASELINE
 from mlops_assets.storage import Layers
-from mlops_assets.tracking import Tracking
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_assets.operate import System
+
+DIRTY = ", made from a tree that is not a commit"
 
 
 def of(running: "System") -> str:
@@ -41,12 +42,12 @@ def champion(running: "System", layers: Layers) -> str:
     model = read_champion(layers)
     if model is None:
         return "champion: none"
-    tracking = Tracking(running.home.mlflow)
-    number = tracking.find(model.model_md5)
+    record = running.resources["history"].find(model.model_md5)
     row = layers.read("champion").iloc[0]
-    version = f"version {number.version}" if number else "not registered"
+    version = f"version {record.version}" if record else "not registered"
+    is_clean = record is None or record.made_with["git_dirty"] == "false"
     lines = [
-        f"champion: {version}, {model.candidate}, model {model.model_md5}",
+        f"champion: {version}, {model.candidate}, model {model.model_md5}{'' if is_clean else DIRTY}",
         f"  {row.description}",
         f"  {'out of fold, with 95 % intervals':34}{'champion':>24}{'spline logistic':>24}",
     ]

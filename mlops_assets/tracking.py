@@ -81,9 +81,10 @@ class Untracked:
 
 @dataclass(frozen=True, slots=True)
 class Tracking(Untracked):
-    """MLflow on SQLite with local artifacts below `root`."""
+    """MLflow on SQLite below `root`; artifacts lie beside it, or at `artifacts_at`, an address in S3."""
 
     root: Path
+    artifacts_at: str | None = None
 
     @property
     def uri(self) -> str:
@@ -125,10 +126,13 @@ class Tracking(Untracked):
 
         quiet()
         (self.root / "artifacts").mkdir(parents=True, exist_ok=True)
+        if "AWS_ENDPOINT_URL" in os.environ:
+            os.environ.setdefault("MLFLOW_S3_ENDPOINT_URL", os.environ["AWS_ENDPOINT_URL"])
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
         if mlflow.get_experiment_by_name(EXPERIMENT) is None:
-            mlflow.create_experiment(EXPERIMENT, artifact_location=(self.root / "artifacts").as_uri())
+            place = self.artifacts_at or (self.root / "artifacts").as_uri()
+            mlflow.create_experiment(EXPERIMENT, artifact_location=place)
 
     def close_orphans(self, instance: dg.DagsterInstance) -> None:
         """Mark as FAILED the runs whose process was killed: they cannot end themselves."""

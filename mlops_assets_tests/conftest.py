@@ -10,7 +10,6 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import fcntl
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -22,10 +21,12 @@ import pytest
 from hypothesis import settings
 
 from mlops_assets import operate
+from mlops_assets.home import Home
 from mlops_assets.operate import System
 from mlops_assets.params import Params, load_params
-from mlops_assets.resources import Home
+from mlops_assets.relocation import relocate
 from mlops_assets.storage import Layers
+from mlops_assets.tracking import EXPERIMENT
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -82,14 +83,7 @@ def copy_home(demo_home: Home) -> Callable[[Path], Home]:
 
     def copy(to: Path) -> Home:
         shutil.copytree(demo_home.root, to, symlinks=True)
-        # MLflow keeps absolute paths in its database; left alone, the copy would write into the original.
-        with sqlite3.connect(to / "mlflow" / "mlflow.db") as database:
-            tables = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
-            for table in tables:
-                columns = [row[1] for row in database.execute(f'pragma table_info("{table}")')]
-                for column in columns:
-                    change = f'update "{table}" set "{column}" = replace("{column}", ?, ?) where "{column}" like ?'  # noqa: S608
-                    database.execute(change, (str(demo_home.root), str(to), f"%{demo_home.root}%"))
+        relocate(to, EXPERIMENT)
         return Home(to)
 
     return copy

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.cli import FORMULA, formula_safe, main
+from mlops_assets.home import Home
 from mlops_assets.landing import KINDS
-from mlops_assets.resources import Home
 
 PROJECT = Path(__file__).parents[1]
 SAMPLE = PROJECT / "data" / "landing"

@@ -8,8 +8,8 @@ import pytest
 
 from mlops_assets.automation import JOB_ASSETS
 from mlops_assets.definitions import ASSETS, defs
+from mlops_assets.home import Home
 from mlops_assets.partitions import BATCHES
-from mlops_assets.resources import Home
 from mlops_assets.tables import LAYERS, TABLES
 
 SPECS = {spec.key.to_user_string(): spec for asset in ASSETS for spec in asset.specs}

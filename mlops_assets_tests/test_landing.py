@@ -19,9 +19,9 @@ from mlops_assets.churn.cleaning import clean_customers, clean_outcomes
 from mlops_assets.churn.reading import FileRefused, read_landed
 from mlops_assets.churn.schemas import OUTCOME_COLUMNS, PUBLIC_EXPORT, Customers, fields
 from mlops_assets.deliveries import csv_bytes, split
+from mlops_assets.home import Home
 from mlops_assets.landing import ACCEPTED, KINDS, Inbox, read_plain
 from mlops_assets.params import Params
-from mlops_assets.resources import Home
 
 BATCH = "2024-03"  # three of its customers have tenure 0, so no total yet
 SAMPLE = Path(__file__).parents[1] / "data" / "landing"

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from mlops_assets import deliveries, operate
+from mlops_assets.home import PROJECT, Home
 from mlops_assets.operate import Ran, System
 from mlops_assets.params import Params
-from mlops_assets.resources import PROJECT, Home
 from mlops_assets.storage import Layers
 
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from mlops_assets.home import PROJECT, Home, home_from_environment
 from mlops_assets.params import Params, ParamsError
-from mlops_assets.resources import PROJECT, Home, home_from_environment, params_from_environment, resources_for
+from mlops_assets.resources import params_from_environment, resources_for
 from mlops_assets.tracking import Tracking
 
 

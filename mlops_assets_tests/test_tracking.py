@@ -20,11 +20,11 @@ import pytest
 
 from mlops_assets import operate, tracking
 from mlops_assets.churn import features
+from mlops_assets.home import Home
 from mlops_assets.learning import training
 from mlops_assets.operate import Ran, System
 from mlops_assets.params import Params
 from mlops_assets.provenance import Origin
-from mlops_assets.resources import Home
 from mlops_assets.storage import Layers
 from mlops_assets.tracking import Tracking, Untracked
 

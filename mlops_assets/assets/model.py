@@ -92,12 +92,14 @@ def churn_model(
             ],
             ignore_index=True,
         )
+        # In the store before they have a number: a version that is known can always be had.
+        for content in (table_bytes(scores), table_bytes(table), *(made.model for made in fitted.values())):
+            history.keep(content)
         records = registrations(table, training_set, params=history.keep(parameters(params)), origin=origin)
         records = [replace(record, run_id=context.run_id, mlflow_run_id=run_id) for record in records]
         numbers = {record.candidate: history.register(record) for record in records}
         for row in table.to_dict("records"):
             made = fitted[row["candidate"]].model
-            history.keep(made)
             tracking.register(version(row, made, history.find(row["model_md5"])), known.X)
         tracking.point("challenger", str(table.model_md5.iloc[0]))
         files = {f"{md5(made.model)}.cbm": made.model for made in fitted.values()}

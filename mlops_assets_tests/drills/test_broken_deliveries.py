@@ -17,9 +17,9 @@ import pytest
 
 from mlops_assets import operate
 from mlops_assets.churn import reading
+from mlops_assets.home import Home
 from mlops_assets.operate import Ran, System
 from mlops_assets.params import Params
-from mlops_assets.resources import Home
 from mlops_assets.storage import Layers
 
 BATCH = "2024-05"

@@ -13,9 +13,9 @@ import pytest
 
 from mlops_assets import deliveries, operate
 from mlops_assets.churn.reading import FileRefused
+from mlops_assets.home import PROJECT, Home
 from mlops_assets.operate import System
 from mlops_assets.params import Params, ParamsError, load_params
-from mlops_assets.resources import PROJECT, Home
 from mlops_assets.tracking import Tracking
 
 RETRAIN = "from mlops_assets.cli import main; main(['retrain'])"
@@ -66,8 +66,10 @@ def test_a_champion_that_the_registry_lost_is_registered_anew_by_the_next_traini
     ran = copied.run("retrain", config={"ops": {"training_set": {"config": {"as_of": "2024-04"}}}})
 
     assert ran.is_success, ran.broken
-    tracking = Tracking(copied.home.mlflow)
-    assert tracking.client().get_model_version_by_alias("churn", "champion").tags["model_md5"] == champion
+    published = Tracking(copied.home.mlflow).client().get_model_version_by_alias("churn", "champion")
+    assert published.tags["model_md5"] == champion
+    # The registry counts from 1 again, and this training's candidates came first; the number of its life is in the tag.
+    assert (published.version, published.tags["first_version"]) == (3, "1")
 
 
 def test_dealing_never_replaces_outcomes_nor_adds_them_to_customers_it_did_not_deal(copied: System) -> None:

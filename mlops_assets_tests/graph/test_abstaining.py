@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from mlops_assets import operate
+from mlops_assets.home import Home
 from mlops_assets.operate import Ran, System
 from mlops_assets.params import Params
-from mlops_assets.resources import Home
 from mlops_assets.storage import Layers
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.resources import Home
+from mlops_assets.home import Home
 from mlops_assets.tables import TABLES
 
 PROJECT = Path(__file__).resolve().parents[2]

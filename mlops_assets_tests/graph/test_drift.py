@@ -10,9 +10,9 @@ import pytest
 
 from mlops_assets import deliveries, operate
 from mlops_assets.gates import drift
+from mlops_assets.home import Home
 from mlops_assets.operate import Ran, System
 from mlops_assets.params import Params
-from mlops_assets.resources import Home
 
 NEXT = "2024-07"
 

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from mlops_assets import operate
+from mlops_assets.home import Home
 from mlops_assets.operate import Ran, System
 from mlops_assets.params import Params
-from mlops_assets.resources import Home
 from mlops_assets.storage import Layers, json_bytes
 
 AS_OF = {"ops": {"training_set": {"config": {"as_of": "2024-05"}}}}

@@ -5,14 +5,15 @@ import shutil
 import subprocess
 from collections.abc import Callable
 
+from mlops_assets.home import Home
 from mlops_assets.operate import System
-from mlops_assets.resources import Home
 from mlops_assets.storage import Layers
 
 RESCORE = """
 import json, sys
 from mlops_assets.operate import system
-from mlops_assets.resources import home_from_environment, params_from_environment
+from mlops_assets.home import home_from_environment
+from mlops_assets.resources import params_from_environment
 with system(home_from_environment(), params_from_environment()) as running:
     ran = running.run("rescore", "2024-06")
 loaded = [name for name in ("mlflow", "dagster_mlflow") if name in sys.modules]

@@ -1,0 +1,162 @@
+"""What `dvc metrics` and `dvc plots` compare between commits: a few numbers of each layer, and the curves of the model.
+
+Small and rounded, so that git can hold them and a clone shows them without a remote. The curves are those of the first
+candidate, on rows it never saw: the one that weighs all history alike, and so is there in every training.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlops_assets.files import write_atomically
+from mlops_assets.params import Params
+from mlops_assets.storage import Layers, bytes_table
+
+DIGITS = 4
+POINTS = 200  # of a curve: more are not seen
+OUT_OF_FOLD = "out_of_fold"
+KINDS = ("customers", "outcomes")
+
+
+def write_compared(layer: str, layers: Layers, params: Params) -> None:
+    """Write `metrics/<layer>.json` and, for the model, `plots/` below the root of the layers."""
+    metrics: dict[str, Callable[[Layers, str], dict[str, Any]]] = {
+        "raw": raw,
+        "validated": validated,
+        "features": features,
+        "model": model,
+        "predictions": predictions,
+        "drift": drift,
+    }
+    write_json(layers.root / "metrics" / f"{layer}.json", metrics[layer](layers, params.sample.score_batch))
+    if layer == "model":
+        write_plots(layers.root / "plots", layers, params)
+
+
+def raw(layers: Layers, _: str) -> dict[str, Any]:
+    """What landed."""
+    return {
+        kind: {"batches": len(layers.batches(f"raw_{kind}")), "rows": rows(layers, f"raw_{kind}")} for kind in KINDS
+    }
+
+
+def validated(layers: Layers, _: str) -> dict[str, Any]:
+    """What kept its contract, and what did not."""
+    sorts = ("validated", "quarantined")
+    return {kind: {sort: rows(layers, f"{sort}_{kind}") for sort in sorts} for kind in KINDS}
+
+
+def features(layers: Layers, _: str) -> dict[str, Any]:
+    """What can be scored and what can be learned from; `churn_rate` is the share that left."""
+    listed = layers.read("training_set")
+    return {
+        "customers": {"rows": rows(layers, "customer_features"), "labelled": rows(layers, "labelled_customers")},
+        "training": {
+            "batches": len(listed),
+            "rows": int(listed.rows.sum()),
+            "churn_rate": rounded(listed.positives.sum() / listed.rows.sum()),
+        },
+    }
+
+
+def model(layers: Layers, _: str) -> dict[str, Any]:
+    """The figures of each candidate and of the baseline, out of fold."""
+    table = layers.read("model_evaluation").query("cut == 'overall' and scheme == @OUT_OF_FOLD")
+    figures: dict[str, Any] = {}
+    for candidate, metric, value in table[["candidate", "metric", "value"]].itertuples(index=False):
+        figures.setdefault(candidate, {})[metric] = rounded(value)
+    return figures
+
+
+def predictions(layers: Layers, batch: str) -> dict[str, Any]:
+    """What the champion says of the newest month; nothing is scored where there is no champion."""
+    if not layers.exists("predictions", batch):
+        return {"scored": 0}
+    table = layers.read("predictions", batch)
+    return {"scored": len(table), "decisions": int(table.decision.sum()), "mean_score": rounded(table.score.mean())}
+
+
+def drift(layers: Layers, batch: str) -> dict[str, Any]:
+    """Whether the newest month still looks like what the champion learned from."""
+    if not layers.exists("drift_report", batch):
+        return {"verdict": "none"}
+    table = layers.read("drift_report", batch)
+    whole, columns = table.iloc[0], table.iloc[1:]
+    moved = int(columns.verdict.eq("FAIL").sum())
+    return {"verdict": str(whole.verdict), "p_value": float(f"{whole.p_value:.3g}"), "moved": moved}
+
+
+def write_plots(folder: Path, layers: Layers, params: Params) -> None:
+    """The curves of the first candidate: ROC, calibration, confusion at the threshold, importance of each feature."""
+    from sklearn.metrics import roc_curve
+
+    from mlops_assets.learning.metrics import quantile_bin
+
+    candidate = layers.read("churn_model").iloc[0]
+    scores = bytes_table(layers.file("churn_model", f"{candidate.scores_md5}.parquet"))
+    own = scores[scores.candidate.eq(candidate.candidate) & scores.scheme.eq(OUT_OF_FOLD)]
+    wrong, caught, _ = roc_curve(own.label, own.score, sample_weight=own.weight)
+    curve = pd.DataFrame({"fpr": wrong, "tpr": caught}).iloc[thinned(len(wrong))]
+    bins = quantile_bin(own.score.to_numpy(float), params.evaluation.calibration_bins)
+    calibration = own.groupby(bins).apply(
+        lambda part: pd.Series(
+            {
+                "score": np.average(part.score, weights=part.weight),
+                "left": np.average(part.label, weights=part.weight),
+            }
+        )
+    )
+    names = np.array(["stayed", "left"])
+    said = (own.score >= candidate.threshold).astype(int)
+    confusion = pd.DataFrame({"actual": names[own.label], "predicted": names[said]})
+    write_json(folder / "roc.json", {"roc": points(curve)})
+    write_json(folder / "calibration.json", {"calibration": points(calibration)})
+    write_csv(folder / "confusion.csv", confusion)
+    write_csv(folder / "importance.csv", importance(layers, candidate))
+
+
+def importance(layers: Layers, candidate: pd.Series) -> pd.DataFrame:
+    """Share of each feature in what moves the candidate's scores, largest first."""
+    from mlops_assets.churn.features import model_inputs
+    from mlops_assets.learning.explanation import importances, shap_values
+
+    learned = [layers.read("labelled_customers", batch) for batch in layers.read("training_set").batch]
+    X = model_inputs(pd.concat(learned, ignore_index=True))
+    weighed = importances(
+        shap_values(layers.file("churn_model", f"{candidate.model_md5}.cbm"), X), candidate=candidate.candidate
+    )
+    return weighed[["feature", "share"]].round(DIGITS)
+
+
+def thinned(count: int) -> list[int]:
+    """At most POINTS places among `count`, evenly spread, the first and the last among them."""
+    return sorted({round(place) for place in np.linspace(0, count - 1, min(count, POINTS))})
+
+
+def points(table: pd.DataFrame) -> list[dict[str, float]]:
+    """Rows as JSON holds them, rounded."""
+    return [{str(k): rounded(v) for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def rows(layers: Layers, name: str) -> int:
+    """Rows of a table over all its batches."""
+    return sum(len(layers.read(name, batch)) for batch in layers.batches(name))
+
+
+def rounded(value: float) -> float:
+    """A number as git shall hold it."""
+    return round(float(value), DIGITS)
+
+
+def write_json(path: Path, tree: dict[str, Any]) -> None:
+    """Write numbers in the order in which they are told."""
+    write_atomically(path, (json.dumps(tree, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table with plain line ends."""
+    write_atomically(path, table.to_csv(index=False, lineterminator="\n").encode())
