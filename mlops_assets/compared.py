@@ -5,7 +5,6 @@ candidate, on rows it never saw: the one that weighs all history alike, and so i
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ KINDS = ("customers", "outcomes")
 
 def write_compared(layer: str, layers: Layers, params: Params) -> None:
     """Write `metrics/<layer>.json` and, for the model, `plots/` below the root of the layers."""
-    metrics: dict[str, Callable[[Layers, str], dict[str, Any]]] = {
+    metrics = {
         "raw": raw,
         "validated": validated,
         "features": features,
@@ -32,25 +31,25 @@ def write_compared(layer: str, layers: Layers, params: Params) -> None:
         "predictions": predictions,
         "drift": drift,
     }
-    write_json(layers.root / "metrics" / f"{layer}.json", metrics[layer](layers, params.sample.score_batch))
+    write_json(layers.root / "metrics" / f"{layer}.json", metrics[layer](layers))
     if layer == "model":
         write_plots(layers.root / "plots", layers, params)
 
 
-def raw(layers: Layers, _: str) -> dict[str, Any]:
+def raw(layers: Layers) -> dict[str, Any]:
     """What landed."""
     return {
         kind: {"batches": len(layers.batches(f"raw_{kind}")), "rows": rows(layers, f"raw_{kind}")} for kind in KINDS
     }
 
 
-def validated(layers: Layers, _: str) -> dict[str, Any]:
+def validated(layers: Layers) -> dict[str, Any]:
     """What kept its contract, and what did not."""
     sorts = ("validated", "quarantined")
     return {kind: {sort: rows(layers, f"{sort}_{kind}") for sort in sorts} for kind in KINDS}
 
 
-def features(layers: Layers, _: str) -> dict[str, Any]:
+def features(layers: Layers) -> dict[str, Any]:
     """What can be scored and what can be learned from; `churn_rate` is the share that left."""
     listed = layers.read("training_set")
     return {
@@ -63,7 +62,7 @@ def features(layers: Layers, _: str) -> dict[str, Any]:
     }
 
 
-def model(layers: Layers, _: str) -> dict[str, Any]:
+def model(layers: Layers) -> dict[str, Any]:
     """The figures of each candidate and of the baseline, out of fold."""
     table = layers.read("model_evaluation").query("cut == 'overall' and scheme == @OUT_OF_FOLD")
     figures: dict[str, Any] = {}
@@ -72,22 +71,22 @@ def model(layers: Layers, _: str) -> dict[str, Any]:
     return figures
 
 
-def predictions(layers: Layers, batch: str) -> dict[str, Any]:
-    """What the champion says of the newest month; nothing is scored where there is no champion."""
-    if not layers.exists("predictions", batch):
-        return {"scored": 0}
-    table = layers.read("predictions", batch)
-    return {"scored": len(table), "decisions": int(table.decision.sum()), "mean_score": rounded(table.score.mean())}
+def predictions(layers: Layers) -> dict[str, Any]:
+    """What the champion says of the month it scored; nothing is scored where there is no champion."""
+    for batch in layers.batches("predictions"):
+        table = layers.read("predictions", batch)
+        return {"scored": len(table), "decisions": int(table.decision.sum()), "mean_score": rounded(table.score.mean())}
+    return {"scored": 0}
 
 
-def drift(layers: Layers, batch: str) -> dict[str, Any]:
-    """Whether the newest month still looks like what the champion learned from."""
-    if not layers.exists("drift_report", batch):
-        return {"verdict": "none"}
-    table = layers.read("drift_report", batch)
-    whole, columns = table.iloc[0], table.iloc[1:]
-    moved = int(columns.verdict.eq("FAIL").sum())
-    return {"verdict": str(whole.verdict), "p_value": float(f"{whole.p_value:.3g}"), "moved": moved}
+def drift(layers: Layers) -> dict[str, Any]:
+    """Whether that month still looks like what the champion learned from; no verdict where it cannot be compared."""
+    for batch in layers.batches("drift_report"):
+        table = layers.read("drift_report", batch)
+        whole, columns = table.iloc[0], table.iloc[1:]
+        moved = int(columns.verdict.eq("FAIL").sum())
+        return {"verdict": str(whole.verdict), "p_value": float(f"{whole.p_value:.3g}"), "moved": moved}
+    return {"verdict": "none"}
 
 
 def write_plots(folder: Path, layers: Layers, params: Params) -> None:

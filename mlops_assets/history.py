@@ -116,9 +116,14 @@ class Unrecorded:
         _ = kind
         return []
 
+    def versions(self) -> list[Registered]:
+        """Every registered version, in order of its number; of one told twice what was told last."""
+        told = {record.version: record for record in self.read(Registered)}
+        return [told[number] for number in sorted(told)]
+
     def find(self, model_md5: str) -> Registered | None:
         """The registered version with this model, None if there is none."""
-        return next((version for version in self.read(Registered) if version.model_md5 == model_md5), None)
+        return next((version for version in self.versions() if version.model_md5 == model_md5), None)
 
     def keep(self, content: bytes) -> str | None:
         """Put bytes into the store; returns their digest, None without a store."""
@@ -141,11 +146,16 @@ class History(Unrecorded):
             append(file, replace(record, when=now()))
 
     def register(self, record: Registered) -> int:
-        """Number of the version with this model: the one it has, or the next one."""
+        """Number of the version with this model: the one it has, or the next one.
+
+        A model made from a dirty tree, and now from a commit that gives the same bytes, is told again under its number:
+        from then on it can be made again.
+        """
         with self.locked(Registered) as file:
-            if known := self.find(record.model_md5):
+            known = self.find(record.model_md5)
+            if known and (is_clean(known) or not is_clean(record)):
                 return known.version
-            number = max((version.version for version in self.read(Registered)), default=0) + 1
+            number = known.version if known else max((v.version for v in self.versions()), default=0) + 1
             append(file, replace(record, version=number, when=now()))
             return number
 
@@ -170,6 +180,11 @@ class History(Unrecorded):
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def is_clean(record: Registered) -> bool:
+    """Whether the code that made it is a commit."""
+    return record.made_with.get("git_dirty") == "false"
 
 
 def append(descriptor: int, record: Made | Registered | Judged | Crowned) -> None:

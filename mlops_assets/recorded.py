@@ -27,7 +27,7 @@ def find(which: str, history: History, layers: Layers) -> list[Registered]:
 
     Raises NotReproducibleError listing those there are.
     """
-    versions = history.read(Registered)
+    versions = history.versions()
     if which == CHAMPION:
         model = champion(history, layers)
         found = [version for version in versions if version.model_md5 == model]

@@ -60,7 +60,7 @@ class Past:
     @cached_property
     def registered(self) -> list[Registered]:
         """Every registered version, oldest first."""
-        return self.history.read(Registered)
+        return self.history.versions()
 
     @cached_property
     def makings(self) -> dict[Node, list[int]]:

@@ -233,4 +233,4 @@ def test_nothing_is_kept_where_there_is_no_history() -> None:
 
 def test_a_history_is_a_door_of_the_same_form_as_none() -> None:
     doors = {name for name in vars(Unrecorded) if not name.startswith("_")}
-    assert doors - {"find"} <= set(vars(History))
+    assert doors - {"find", "versions"} <= set(vars(History))

@@ -6,12 +6,13 @@ Against a real S3 server, `moto_server`, on a free port of this machine.
 import base64
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +24,7 @@ import yaml
 
 from mlops_assets import remote
 from mlops_assets.files import DamagedError, md5
+from mlops_assets.home import Home
 from mlops_assets.remote import S3, Pending, RemoteError
 from mlops_assets.store import MissingObjectError, Store
 
@@ -455,3 +457,57 @@ def test_an_unreachable_remote_and_a_damaged_object_are_told_together(unsteady: 
         DamagedError, match=rf"object {oid} is damaged: .*The remote does not help either: .* is not pulled"
     ):
         store.get(oid)
+
+
+# --------------------------------------------------------------------------------------------------- a home in S3
+
+MLOPS = ("-c", "from mlops_assets.cli import main; main()")
+LOAD = "import mlflow, sys; print(len(mlflow.pyfunc.load_model('models:/churn@champion').metadata.signature.inputs))"
+Python = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def keys(endpoint: str, prefix: str) -> set[str]:
+    """Names of what lies in the bucket below `prefix`."""
+    pages = connected(endpoint).get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix)
+    return {entry["Key"].removeprefix(prefix) for page in pages for entry in page.get("Contents", ())}
+
+
+def test_a_home_in_s3_has_its_versions_and_its_registered_model_there(
+    server: Server, copied_home: Home, python: Python
+) -> None:
+    shutil.rmtree(copied_home.mlflow)  # artifacts lie in S3 from the first run of a home on
+    place = {"MLOPS_S3": "s3://bucket/home", "AWS_ENDPOINT_URL": server.endpoint}
+
+    trained = python(copied_home, *MLOPS, "retrain", "--as-of", "2024-05", **place)
+    pushed = python(copied_home, *MLOPS, "store", "push", **place)
+    database = f"sqlite:///{copied_home.mlflow / 'mlflow.db'}"
+    served = {"MLFLOW_TRACKING_URI": database, "MLFLOW_S3_ENDPOINT_URL": server.endpoint}
+    loaded = python(copied_home, "-c", LOAD, **served)
+
+    assert trained.returncode == 0, trained.stderr
+    assert pushed.returncode == 0, pushed.stderr
+    here = {f"files/md5/{oid[:2]}/{oid[2:]}" for oid in Store(copied_home.store).objects()}
+    assert keys(server.endpoint, "home/store/") == here
+    assert any(key.endswith(".cbm") for key in keys(server.endpoint, "home/mlflow/"))
+    assert not list((copied_home.mlflow / "artifacts").rglob("*.cbm"))
+    assert int(loaded.stdout) > 0, loaded.stderr
+
+
+def test_a_run_keeps_what_it_made_while_the_server_is_down_says_so_and_catches_up(
+    unsteady: Server, copied_home: Home, python: Python
+) -> None:
+    place = {"MLOPS_S3": "s3://bucket/late", "AWS_ENDPOINT_URL": unsteady.endpoint}
+    assert python(copied_home, *MLOPS, "deal").returncode == 0
+
+    scored = python(copied_home, *MLOPS, "score", "2024-07", **place)
+    waiting = Store(copied_home.store, S3("s3://bucket/late/store", unsteady.endpoint)).behind()
+    unsteady.start()
+    pushed = python(copied_home, *MLOPS, "store", "push", **place)
+
+    assert scored.returncode == 0, scored.stderr
+    assert "is not pushed (bucket bucket at http://127.0.0.1" in scored.stderr
+    assert waiting > 0
+    assert pushed.returncode == 0, pushed.stderr
+    assert {key.removeprefix("files/md5/").replace("/", "") for key in keys(unsteady.endpoint, "late/store/")} == set(
+        Store(copied_home.store).objects()
+    )

@@ -1,6 +1,7 @@
 """A model is back when its bytes are, or all its predictions; what differs is told in the order of suspicion."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,8 @@ def test_equal_digests_are_equal_bytes_and_nothing_else_is_looked_at(values: lis
 def test_bytes_are_equal_only_if_those_of_every_part_are(part: str) -> None:
     old = training([0.2, 0.7])
 
-    graded = grade(old, replace(old, **{part: OTHER}))
+    other: dict[str, Any] = {part: OTHER}
+    graded = grade(old, replace(old, **other))
 
     assert graded.verdict is Equality.PREDICTIONS
     assert [f"{one.name}_md5" for one in graded.parts if not one.same_bytes] == [part]

@@ -63,6 +63,17 @@ def test_the_local_environment_promotes_from_a_dirty_tree_and_the_version_says_s
     assert record.made_with["git_dirty"] == "true"
 
 
+def test_a_version_trained_dirty_and_then_from_a_commit_with_the_same_bytes_may_score_in_production(
+    copied: System, dirty_project: Path
+) -> None:
+    system = uncrowned(copied, dirty_project, "production")
+    history: History = system.resources["history"]
+    (dirty_project / "change").unlink()
+    numbers = [history.register(replace(v, made_with=system.resources["origin"].facts())) for v in history.versions()]
+    assert numbers == [1, 2]
+    assert system.materialize("champion").is_success
+
+
 def test_a_registered_version_carries_everything_it_was_made_with(demo: System) -> None:
     (champion,) = demo.resources["tracking"].client().search_model_versions("tag.candidate = 'all_history'")
     assert champion.tags["lock_md5"] == lock_md5(PROJECT)

@@ -17,7 +17,7 @@ from mlops_assets.store import Store
 
 PROJECT = Path(__file__).resolve().parents[2]
 MLOPS = ("-c", "from mlops_assets.cli import main; main()")
-REPRODUCE = ("-c", "from mlops_assets.cli_reproduce import reproduce; reproduce()")
+REPRODUCE = (*MLOPS, "reproduce")
 AUTHOR = ("-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "-c", "commit.gpgsign=false")
 UNSEEN = {"__pycache__", "catboost_info"}
 
@@ -158,7 +158,10 @@ def empty_site() -> Callable[[Path], Site]:
 
 @pytest.fixture(scope="session")
 def original(empty_site: Callable[[Path], Site], shared_folder: Path) -> Site:
-    """The repository of one commit in which the demonstration ran, once for all workers. To be read only."""
+    """The repository of one commit in which the demonstration ran, once for all workers. To be read only.
+
+    Not even to be reproduced in: a worktree in it would be copied by whoever copies it meanwhile.
+    """
     root = shared_folder / "reproduce"
     with (shared_folder / "reproduce.lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -63,12 +63,12 @@ def test_a_stopped_reproduction_leaves_nothing(site: "Site", stopped: signal.Sig
     assert site.digests() == before
 
 
-def test_two_at_once_both_end_well(original: "Site") -> None:
-    both = [original.start(which) for which in ("1", "2")]
+def test_two_at_once_both_end_well(site: "Site") -> None:
+    both = [site.start(which) for which in ("1", "2")]
     told = [process.communicate(timeout=120) for process in both]
 
     assert [out.splitlines()[0] for out, _ in told] == ["BYTES EQUAL"] * 2, told
-    assert worktrees(original) == 1
+    assert worktrees(site) == 1
 
 
 def lose(path: Path) -> None:

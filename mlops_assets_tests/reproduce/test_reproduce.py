@@ -94,8 +94,8 @@ def test_progress_goes_to_stderr_step_by_step(moved_on: Told) -> None:
     assert steps == ["worktree", "inputs", "training", "comparing"]
 
 
-def test_the_champion_comes_back_and_a_person_reads_how_equal_it_is(original: "Site") -> None:
-    done = original.reproduce("champion")
+def test_the_champion_comes_back_and_a_person_reads_how_equal_it_is(site: "Site") -> None:
+    done = site.reproduce("champion")
 
     verdict, version, *_ = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
