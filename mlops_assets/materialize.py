@@ -6,14 +6,10 @@ then filled batch by batch. What may be learned from is read off the files that 
 the modules of the layer itself are loaded, so that each stage depends on the code it uses and on no other.
 """
 
-import os
-
-# One BLAS thread, or the last digits would depend on the machine; it must be said before numpy is loaded.
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
-
 import argparse
 import fcntl
 import importlib
+import os
 import shutil
 import sys
 import warnings

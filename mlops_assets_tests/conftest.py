@@ -3,12 +3,8 @@
 Everything in them is real: Dagster on SQLite, MLflow on SQLite with its artifacts, Parquet on disk.
 """
 
-import os
-
-# One BLAS thread, as in the Makefile and .env; it must be said before numpy is loaded.
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
-
 import fcntl
+import os
 import shutil
 import subprocess
 import sys

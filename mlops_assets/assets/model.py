@@ -96,7 +96,7 @@ def churn_model(
         for content in (table_bytes(scores), table_bytes(table), *(made.model for made in fitted.values())):
             history.keep(content)
         records = registrations(table, training_set, params=history.keep(parameters(params)), origin=origin)
-        records = [replace(record, run_id=context.run_id, mlflow_run_id=run_id) for record in records]
+        records = [replace(record, run_id=context.run.run_id, mlflow_run_id=run_id) for record in records]
         numbers = {record.candidate: history.register(record) for record in records}
         for row in table.to_dict("records"):
             made = fitted[row["candidate"]].model

@@ -49,7 +49,7 @@ def promotion_verdict(
     bound_to = subject(layers, champion, params)
     told: dict[str, Any] = {"verdict": str(judged.verdict), "winner": judged.winner, "why": judged.why}
     document = json_bytes({**told, "judged": bound_to})
-    history.add(Judged(**told, judged=bound_to, verdict_md5=md5(document), run_id=context.run_id))
+    history.add(Judged(**told, judged=bound_to, verdict_md5=md5(document), run_id=context.run.run_id))
     shown = checks.records(judged.findings[["candidate", "subject", "holds", "meaning", "value", "limit"]], limit=40)
     gate = checks.gate("promotion_verdict", "promotion", judged.verdict, judged.why, findings=shown)
     yield from checks.publish(
@@ -191,7 +191,9 @@ def told_of(context: dg.AssetExecutionContext, layers: Layers, history: Unrecord
     names = ("model_md5", "candidate", "as_of", "verdict_md5")
     facts = {name: str(row[name]) for name in names}
     number = version_of.version if version_of else None
-    history.add(Crowned(**facts, champion=layers.digest("champion"), why=why, run_id=context.run_id, version=number))
+    history.add(
+        Crowned(**facts, champion=layers.digest("champion"), why=why, run_id=context.run.run_id, version=number)
+    )
 
 
 def differences(judged: dict[str, Any], there: dict[str, Any]) -> list[str]:
