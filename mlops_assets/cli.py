@@ -38,6 +38,8 @@ for command in (versions, restore, store, reproduce):
 @contextmanager
 def running() -> Iterator["System"]:
     """The running system of the home in force; what is wrong with the parameters becomes a message."""
+    from sqlalchemy.exc import OperationalError
+
     from mlops_assets.churn.reading import FileRefused
     from mlops_assets.files import DamagedError
     from mlops_assets.home import home_from_environment
@@ -57,6 +59,14 @@ def running() -> Iterator["System"]:
         raise
     except (NotMaterializedError, DamagedError, OSError) as error:
         click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except OperationalError as error:  # no space, no access, a damaged database
+        where = home_from_environment().root
+        click.echo(
+            f"error: a database in {where} cannot be used: {error.orig}. No table is half-written. "
+            "Make room or give access there, then run it again.",
+            err=True,
+        )
         sys.exit(1)
 
 

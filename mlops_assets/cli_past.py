@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from mlops_assets.files import DamagedError
-from mlops_assets.history import FILES
+from mlops_assets.history import FILES, damaged
 from mlops_assets.home import history_of, home_from_environment
 from mlops_assets.listings import full, full_model, model_row, row, table
 from mlops_assets.placing import OccupiedError
@@ -118,9 +118,13 @@ def check(*, mend: bool) -> None:
                 left += mended is None
                 click.echo(f"{state}: object {oid} ({archive.store.path(oid)})")
                 click.echo(f"  mended from {mended}" if mended else told)
-        faults = len(found.damaged) + len(found.missing)
+        put_back = len(found.damaged) + len(found.missing) - left
+        for path in sorted(archive.past.history.root.glob("*.jsonl")):
+            for number in damaged(path.read_bytes()):
+                left += 1
+                click.echo(f"damaged: line {number} of {path}\n  again    bring the line from a backup of the history")
         click.echo(f"{found.checked} objects, {len(found.damaged)} damaged, {len(found.missing)} missing", nl=False)
-        click.echo(f", {faults - left} mended" if mend else "")
+        click.echo(f", {put_back} mended" if mend else "")
         sys.exit(1 if left else 0)
 
 

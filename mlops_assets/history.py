@@ -208,6 +208,20 @@ def lines(content: bytes) -> Iterator[dict[str, Any]]:
             continue
 
 
+def damaged(content: bytes) -> list[int]:
+    """Numbers of the lines that were finished and cannot be read; a torn one ends before its record does."""
+    found = []
+    for number, line in enumerate(content.split(b"\n"), start=1):
+        try:
+            json.loads(line or b"{}")
+        except json.JSONDecodeError as error:
+            if line.endswith(b"}") and error.pos < len(line):
+                found.append(number)
+        except ValueError:  # no UTF-8
+            found.append(number)
+    return found
+
+
 def now() -> str:
     """The time in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

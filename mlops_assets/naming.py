@@ -57,6 +57,12 @@ def names_of_model(version: Registered) -> Iterator[tuple[str, Name]]:
     }
     for text, oid in parts.items():
         yield oid, Name(text, MODEL, table, "", way)
+    for batch, oid in version.inputs.items():
+        text, asset = f"labelled_customers@{batch}", "labelled_customers"
+        yield (
+            oid,
+            Name(text, asset, (text, oid), f"*/{asset}/{batch}.parquet", "restore the file that was learned from"),
+        )
 
 
 def again(made: Made, as_of: str | None) -> str:

@@ -23,11 +23,12 @@ class Origin:
 
     project: Path
     environment: str
+    home: Path | None = None  # of the running system: what it makes is no change of the code
 
     def facts(self) -> dict[str, str]:
         """Everything a model was made with, as text: tags of its registered version."""
         return {
-            **git_state(self.project),
+            **git_state(self.project, apart=self.home),
             "lock_md5": lock_md5(self.project),
             "python": platform.python_version(),
             **{f"library.{name}": version(name) for name in LIBRARIES},
@@ -52,10 +53,12 @@ def lock_md5(project: Path) -> str:
     return md5(lock.read_bytes()) if lock.is_file() else "no lock"
 
 
-def git_state(project: Path) -> dict[str, str]:
-    """Commit of the code, and whether the tree differs from it; both say so where there is no git."""
+def git_state(project: Path, *, apart: Path | None = None) -> dict[str, str]:
+    """Commit of the code, and whether the tree differs from it but for `apart`; both say so where there is no git."""
     commit = git(project, "rev-parse", "HEAD")
-    status = git(project, "status", "--porcelain")
+    is_inside = apart is not None and apart != project and apart.is_relative_to(project)
+    paths = ["--", ".", f":(exclude,literal){apart.relative_to(project)}"] if apart and is_inside else []
+    status = git(project, "status", "--porcelain", *paths)
     return {"git_commit": commit or "no git", "git_dirty": "unknown" if status is None else str(bool(status)).lower()}
 
 

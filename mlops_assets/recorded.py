@@ -9,8 +9,9 @@ from pathlib import Path
 from mlops_assets.files import DamagedError
 from mlops_assets.gates.equality import Training
 from mlops_assets.history import Crowned, History, Made, Registered
+from mlops_assets.restoring import Archive
 from mlops_assets.storage import Layers, bytes_table
-from mlops_assets.store import MissingObjectError, Store
+from mlops_assets.store import MissingObjectError
 
 CHAMPION = "champion"
 SHORTEST_PREFIX = 6  # of a run's id; fewer digits are a version number
@@ -76,7 +77,7 @@ def commit(version: Registered) -> str:
     return known
 
 
-def inputs(version: Registered, store: Store) -> dict[str, bytes]:
+def inputs(version: Registered, archive: Archive) -> dict[str, bytes]:
     """Everything the version was made from, by its path in the project; the parameters as `params`.
 
     Raises MissingObjectError and DamagedError, naming the input.
@@ -84,13 +85,13 @@ def inputs(version: Registered, store: Store) -> dict[str, bytes]:
     layers = Layers(Path("data"))
     wanted = {str(layers.path("labelled_customers", batch)): oid for batch, oid in version.inputs.items()}
     wanted |= {str(layers.path("training_set")): version.training_set, PARAMS: version.params}
-    return {path: fetch(oid, path, version, store) for path, oid in wanted.items()}
+    return {path: fetch(oid, path, version, archive) for path, oid in wanted.items()}
 
 
-def fetch(oid: str, what: str, version: Registered, store: Store) -> bytes:
-    """Bytes of an object that belongs to a version. Raises as the store does, naming version and what it is of it."""
+def fetch(oid: str, what: str, version: Registered, archive: Archive) -> bytes:
+    """Bytes of an object of a version. Raises as `Archive.get` does, naming the version and what it is of it."""
     try:
-        return store.get(oid)
+        return archive.get(oid)
     except (MissingObjectError, DamagedError, ValueError) as error:
         message = f"{what} of version {version.version} cannot be brought back: {error}"
         raise (DamagedError if isinstance(error, ValueError) else type(error))(message) from None

@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from mlops_assets import environments, recorded, worktrees
 from mlops_assets.files import md5
 from mlops_assets.gates.equality import Grade, Training, grade
-from mlops_assets.history import History, Registered
+from mlops_assets.history import Registered
 from mlops_assets.home import PROJECT, Home, history_of
 from mlops_assets.learning.training import booster, load
 from mlops_assets.provenance import LOCK
 from mlops_assets.recorded import NotReproducibleError
+from mlops_assets.restoring import Archive
 from mlops_assets.storage import Layers, bytes_table
+from mlops_assets.versions import Past
 
 ENTRY = "mlops_assets/materialize.py"
 FACTS = (
@@ -66,14 +68,15 @@ def reproduce(which: str, home: Home, *, is_locked: bool, tell: Tell, project: P
     versions = recorded.find(which, history, Layers(home.layers))
     version = versions[0]  # all are of one training: one commit, one set of inputs
     commit = recorded.commit(version)
-    files = recorded.inputs(version, history.store)
+    archive = Archive(Past(history), home.root)
+    files = recorded.inputs(version, archive)
     worktrees.require(project, commit, ENTRY)
     with worktrees.worktree(project, commit) as tree:
         tell(f"worktree: commit {commit} in {tree}")
         python = locked(version, tree, home, project, tell) if is_locked else Path(sys.executable)
         remade = train(python, tree, files, tell)
         tell("comparing with what was recorded")
-        return [Reproduction(one, compare(one, remade, history, files), is_locked) for one in versions]
+        return [Reproduction(one, compare(one, remade, archive, files), is_locked) for one in versions]
 
 
 def locked(version: Registered, tree: Path, home: Home, project: Path, tell: Tell) -> Path:
@@ -127,12 +130,12 @@ def failure(done: "subprocess.CompletedProcess[str]") -> str:
     )
 
 
-def compare(version: Registered, remade: Remade, history: History, files: Mapping[str, bytes]) -> Grade:
+def compare(version: Registered, remade: Remade, archive: Archive, files: Mapping[str, bytes]) -> Grade:
     """The grade of what was made again. Raises MissingObjectError and DamagedError for what is needed to compare."""
-    old, new = recorded.training(version, history), made(version, remade)
+    old, new = recorded.training(version, archive.past.history), made(version, remade)
 
     def then(oid: str, what: str) -> bytes:
-        return recorded.fetch(oid, what, version, history.store)
+        return recorded.fetch(oid, what, version, archive)
 
     # What has the same digest is the same, so nothing that came back is needed from the store.
     if old.model_md5 != new.model_md5:

@@ -13,7 +13,7 @@ from mlops_assets.history import Unrecorded
 from mlops_assets.home import PROJECT, Home, history_of, home_from_environment, s3_from_environment
 from mlops_assets.io_manager import LayersIOManager
 from mlops_assets.landing import Inbox
-from mlops_assets.params import Params, load_params
+from mlops_assets.params import Params, ParamsError, load_params
 from mlops_assets.provenance import PRODUCTION, Origin
 from mlops_assets.storage import Layers
 from mlops_assets.tracking import Tracking, Untracked
@@ -28,7 +28,11 @@ def params_from_environment() -> Params:
 
 def environment_from_environment() -> str:
     """`local` or `production`: what MLOPS_ENVIRONMENT says, `local` when it is not set."""
-    return os.environ.get("MLOPS_ENVIRONMENT") or "local"
+    named = os.environ.get("MLOPS_ENVIRONMENT") or "local"
+    if named not in {"local", PRODUCTION}:
+        message = f"MLOPS_ENVIRONMENT={named} is unknown: local or {PRODUCTION}."
+        raise ParamsError(message)
+    return named
 
 
 def tracking_of(home: Home) -> Tracking:
@@ -43,9 +47,9 @@ def resources_for(environment: str, home: Home | None = None, params: Params | N
     Raises ValueError for another name, ParamsError for bad parameters.
     """
     params = params or params_from_environment()
-    origin = Origin(PROJECT, environment)
     if environment in {"local", PRODUCTION}:
         home = home or home_from_environment()
+        origin = Origin(PROJECT, environment, home.root)
         kept = history_of(home)
         history: Unrecorded = kept
         layers, inbox, pages = Layers(home.layers, kept.store), home.landing, home.pages
@@ -54,6 +58,7 @@ def resources_for(environment: str, home: Home | None = None, params: Params | N
         data = PROJECT / "data"
         layers, inbox, pages = Layers(data), data / "landing", data / "reports"
         tracking, history = Untracked(), Unrecorded()
+        origin = Origin(PROJECT, environment)
     else:
         message = f"environment {environment!r} is unknown: local, production or reproduction."
         raise ValueError(message)

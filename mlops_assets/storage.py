@@ -133,7 +133,7 @@ class Layers:
         return store.put_folder(listed)
 
     def read(self, name: str, batch: str | None = None) -> pd.DataFrame:
-        """The table, held to its contract if this process has not seen these bytes yet.
+        """The table, held to its contract if this process has not seen these bytes yet, and kept like what is written.
 
         Raises NotMaterializedError, and DamagedError when it cannot be read or breaks its contract.
         """
@@ -153,6 +153,8 @@ class Layers:
                 )
                 raise DamagedError(message) from error
             self.checked.add(digest)
+        if self.store and not self.store.path(digest).is_file():  # not written by us: what comes of it names it
+            self.store.put(content)
         return table
 
     def content(self, name: str, batch: str | None = None) -> bytes:

@@ -39,10 +39,15 @@ def git(project: Path, *arguments: str) -> str:
     if done.returncode:
         message = (
             f"`git {' '.join(arguments[:2])}` failed in {project}, where the recorded code is to come from: "
-            f"{done.stderr.strip()}. Run this in a clone of the project."
+            f"{shown(done.stderr)}. Run this in a clone of the project, with room in {tempfile.gettempdir()}."
         )
         raise CommitError(message)
     return done.stdout.strip()
+
+
+def shown(said: str) -> str:
+    """The end of what git said; a full disk makes it say a line for every file."""
+    return "\n".join(said.strip().splitlines()[-3:])
 
 
 def without_git(environment: "os._Environ[str]") -> dict[str, str]:

@@ -93,3 +93,11 @@ def test_a_refusal_says_what_is_wrong_and_what_to_do() -> None:
     assert refusal is not None
     assert "commit abc, dirty: true" in refusal
     assert refusal.endswith("Commit, then run retrain.")
+
+
+def test_what_the_running_system_makes_in_the_project_is_no_change_of_the_code(tmp_path: Path, git: Git) -> None:
+    _ = git
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "table").write_text("made")
+    assert git_state(tmp_path, apart=tmp_path / "home")["git_dirty"] == "false"
+    assert git_state(tmp_path)["git_dirty"] == "true"

@@ -163,7 +163,7 @@ def out_of_fold(
     # Dealing groups evenly is slow and, where no row shares its group, for nothing.
     shared = groups is not None and len(np.unique(np.asarray(groups))) < len(X)
     dealer = (StratifiedGroupKFold if shared else StratifiedKFold)(n_splits=folds, shuffle=True, random_state=seed)
-    deal = enumerate(dealer.split(strata, strata, groups), start=1)
+    deal = enumerate(dealer.split(strata, strata, groups if shared else None), start=1)
     splits = ((f"fold {number}", known, held_out) for number, (known, held_out) in deal)
     return _score(splits, X, y, weights=weights, batches=batches, fitter=fitter)
 
