@@ -82,6 +82,30 @@ def shortage_of(rows: Rows, min_rows: int) -> str | None:
     return None
 
 
+def thinness_of(rows: Rows, min_rows: int) -> str | None:
+    """`shortage_of`, counted in rows that weigh alike: few that stand for many tell less than the many would.
+
+    The count is Kish's effective sample size, (sum w)^2 / sum w^2 (Kish 1965, Survey Sampling, 11.7); without weights
+    it is the number of rows.
+    """
+    if reason := shortage_of(rows, min_rows):
+        return reason
+    alike = alike_rows(rows.weights)
+    if alike < min_rows:
+        return f"cannot tell from rows that weigh as {alike:.0f} alike, {min_rows} are needed"
+    rarer = min(alike_rows(rows.weights[rows.labels == label]) for label in (0, 1))
+    if rarer < FEW_OF_A_LABEL:
+        return f"cannot tell from rows of a label that weigh as {rarer:.0f} alike, {FEW_OF_A_LABEL} are needed"
+    return None
+
+
+def alike_rows(weights: Floats) -> float:
+    """How many rows of one weight tell as much as these, shape (n,), weights > 0; from 1 to n."""
+    shares = weights / weights.max()
+    # Rounding must not make less than all of rows that do weigh alike.
+    return len(shares) if np.ptp(shares) == 0 else float(shares.sum() ** 2 / (shares**2).sum())
+
+
 def rarer_label(rows: Rows) -> int:
     """Rows of the rarer label."""
     ones = int((rows.labels == 1).sum())

@@ -1,8 +1,8 @@
-"""Decides how far one column moved between two samples, and how surprising that is.
+"""Decides how far the shape of one column moved between two samples, and how surprising that is.
 
-Each question has a test of its own, because a single one is blind to the others: the shape (Kolmogorov-Smirnov, or
-chi-square over levels), the share of missing values, and levels that the reference never held. Missing values are
-asked about only once: the other two tests leave them out. What several columns say together is `drift`'s work.
+Kolmogorov-Smirnov for numbers, chi-square for levels: tests that need no assumption about what moved. Missing values
+are left out, and what the reference never showed is asked about separately (`news`), since a shape says little of a
+few rows; what several columns say together is `joint`'s work.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-Floats = npt.NDArray[np.float64]
+from mlops_assets.gates.columns import Compared, Floats, known
 
 THIN = 5.0
 """Expected rows below which the chi-square approximation of a level is not trusted (Cochran 1954)."""
@@ -19,44 +19,32 @@ THIN = 5.0
 SMALL_EFFECT = 0.2
 """Standardised mean difference (Cohen 1988) under which the words tell the spread too: the mean is not what moved."""
 
-
-FEW_LEVELS = 10
-"""A flag (at most two values in the reference) is judged by levels, if it now has at most so many."""
+MEAN, LEVEL, MISSING, UNSEEN, RANGE, TYPE = "mean", "level", "missing", "unseen", "range", "type"
+"""What of a column a test looks at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One test of one column: `p_value` in [0, 1], `words` for a person; the rest where the test has it."""
+    """One test of one column: `p_value` in [0, 1], `words` for a person, `aspect` it looks at, `levels` it is about.
+
+    `statistic` and `effect` where the test has them.
+    """
 
     p_value: float
     words: str
+    aspect: str
     statistic: float | None = None
     effect: float | None = None
+    levels: tuple[str, ...] = ()
 
 
-def is_numeric(column: pd.Series) -> bool | None:
-    """Whether a column holds numbers, by its values where the dtype is open; None if it holds nothing."""
-    if column.isna().all():
-        return None
-    if pd.api.types.is_numeric_dtype(column):
-        return True
-    numbers = {"integer", "floating", "mixed-integer-float", "boolean", "decimal"}
-    return pd.api.types.infer_dtype(column, skipna=True) in numbers
-
-
-def numbers_of(column: pd.Series) -> Floats:
-    """The values that are not missing, as floats."""
-    return column.dropna().to_numpy(dtype=float)
-
-
-def is_flag(reference: Floats, current: Floats) -> bool:
-    """Whether numbers are but two levels, such as 0 and 1: ranks would see less of them than counts do."""
-    return len(np.unique(reference)) <= 2 and len(np.unique(current)) <= FEW_LEVELS  # noqa: PLR2004
-
-
-def missing_share(column: pd.Series) -> float:
-    """Share of missing values, in [0, 1]; 0 without rows."""
-    return float(column.isna().mean()) if len(column) else 0.0
+def shape_move(column: Compared) -> Move:
+    """The test of a column's shape that suits its kind; p is 1 if a side holds nothing, 0 if they can't be compared."""
+    if column.retyped:
+        return Move(0.0, column.retyped, TYPE)
+    if column.is_levels:
+        return level_move(count_levels(column))
+    return distribution_move(*(np.asarray(known(side), dtype=float) for side in (column.reference, column.current)))
 
 
 def percent(share: float) -> str:
@@ -73,11 +61,11 @@ def distribution_move(reference: Floats, current: Floats) -> Move:
     from scipy.stats import ks_2samp
 
     if not (reference.size and current.size):
-        return Move(1.0, "")
+        return Move(1.0, "", MEAN)
     # The asymptotic p: the exact one costs a hundred times more and differs little from 100 rows on.
     test = ks_2samp(reference, current, method="asymp")
     effect, words = _mean_move(np.sort(reference), np.sort(current))
-    return Move(float(np.clip(test.pvalue, 0, 1)), words, float(test.statistic), effect)
+    return Move(float(np.clip(test.pvalue, 0, 1)), words, MEAN, float(test.statistic), effect)
 
 
 def _mean_move(reference: Floats, current: Floats) -> tuple[float | None, str]:
@@ -93,18 +81,25 @@ def _mean_move(reference: Floats, current: Floats) -> tuple[float | None, str]:
     spreads = [float((kept / scale).std()) for kept in finite]
     spread = float(np.sqrt(np.mean(np.square(spreads))))
     effect = (now - then) / spread if spread > 0 else None
-    relative = 100 * (now - then) / abs(then) if then else np.inf
-    change = f" ({relative:+.0f} %)" if abs(relative) < 1000 else ""  # noqa: PLR2004
-    words.insert(0, f"mean {then * scale:.3g} -> {now * scale:.3g}{change}")
+    words.insert(0, f"{changed(then, now)}mean {then * scale:.3g} -> {now * scale:.3g}")
     if effect is not None and abs(effect) < SMALL_EFFECT:
         words.append(f"standard deviation {spreads[0] * scale:.3g} -> {spreads[1] * scale:.3g}")
     return effect, ", ".join(words)
 
 
-def count_levels(reference: pd.Series, current: pd.Series) -> pd.DataFrame:
+def changed(then: float, now: float) -> str:
+    """`up 24 %, ` or `down 8 %, `; empty where the change is below half a percent or above thousand, or has no base."""
+    relative = 100 * (now - then) / abs(then) if then else np.inf
+    if not 0.5 <= abs(relative) < 1000:  # noqa: PLR2004
+        return ""
+    return f"{'up' if relative > 0 else 'down'} {abs(relative):.0f} %, "
+
+
+def count_levels(column: Compared) -> pd.DataFrame:
     """Rows of each level, columns `reference` and `current`, ordered by level; missing values are left out."""
-    counts = {"reference": reference.value_counts(), "current": current.value_counts()}
-    return pd.DataFrame(counts).fillna(0.0).sort_index()
+    sides = {"reference": column.reference, "current": column.current}
+    counted = {side: pd.Series(known(values)).astype(str).value_counts() for side, values in sides.items()}
+    return pd.DataFrame(counted).fillna(0.0).sort_index()
 
 
 def level_move(counts: pd.DataFrame) -> Move:
@@ -115,20 +110,17 @@ def level_move(counts: pd.DataFrame) -> Move:
     from scipy.stats import chi2
 
     if not (counts.sum() > 0).all():
-        return Move(1.0, "")
+        return Move(1.0, "", LEVEL)
     pooled = _pool_thin(counts.to_numpy(dtype=float))
     expected = np.outer(pooled.sum(axis=1), pooled.sum(axis=0)) / pooled.sum()
     statistic = float(((pooled - expected) ** 2 / expected).sum())
-    p_value = float(chi2.sf(statistic, len(pooled) - 1)) if len(pooled) > 2 else _fisher(pooled)  # noqa: PLR2004
+    p_value = float(chi2.sf(statistic, len(pooled) - 1)) if len(pooled) > 2 else fisher(pooled)  # noqa: PLR2004
     distance = float(np.abs(np.diff(pooled / pooled.sum(axis=0), axis=1)).sum() / 2)
-    return Move(p_value, _share_move(counts), statistic, distance)
-
-
-def _share_move(counts: pd.DataFrame) -> str:
-    """The level whose share moved most, in words."""
     shares = counts.to_numpy(dtype=float) / counts.to_numpy(dtype=float).sum(axis=0)
     most = int(np.abs(shares[:, 1] - shares[:, 0]).argmax())
-    return f"share of '{counts.index[most]}' {percent(shares[most, 0])} -> {percent(shares[most, 1])}"
+    level = str(counts.index[most])
+    words = f"share of '{level}' {percent(shares[most, 0])} -> {percent(shares[most, 1])}"
+    return Move(p_value, words, LEVEL, statistic, distance, (level,))
 
 
 def _pool_thin(counts: Floats) -> Floats:
@@ -141,38 +133,10 @@ def _pool_thin(counts: Floats) -> Floats:
     return pooled
 
 
-def _fisher(counts: Floats) -> float:
+def fisher(counts: Floats) -> float:
     """Two-sided p of Fisher's exact test, counts of shape (<= 2, 2); 1 with a single level."""
     from scipy.stats import fisher_exact
 
     if len(counts) < 2:  # noqa: PLR2004
         return 1.0
     return float(np.clip(fisher_exact(counts.astype(np.int64)).pvalue, 0, 1))
-
-
-def missing_move(reference: pd.Series, current: pd.Series) -> Move:
-    """Fisher's exact test of the share of missing values; shapes (m,) and (n,), True is missing."""
-    counts = np.array([[values.sum(), values.size - values.sum()] for values in (reference, current)], dtype=float)
-    if not (counts.sum(axis=1).all() and counts[:, 0].any()):
-        return Move(1.0, "")
-    then, now = counts[:, 0] / counts.sum(axis=1)
-    return Move(_fisher(counts), f"missing {percent(then)} -> {percent(now)}")
-
-
-def unseen_move(counts: pd.DataFrame) -> tuple[Move, tuple[str, ...]]:
-    """Test of the rows with levels that the reference does not hold, and those levels, most frequent first.
-
-    Under no change their number is about Poisson, n times the mass that a sample of m has not seen: (f1 + 1) / (m + 1),
-    with f1 the levels that it holds once. So a column of names, new in every row, is no news.
-    Source: Good (1953), The population frequencies of species; the + 1 keeps the mass from being 0.
-    """
-    from scipy.stats import poisson
-
-    unseen = counts.loc[counts["reference"] == 0, "current"].sort_values(ascending=False, kind="stable")
-    rows, known, total = float(unseen.sum()), counts["reference"].sum(), counts["current"].sum()
-    if not (rows and known):
-        return Move(1.0, ""), tuple(unseen.index)
-    mass = ((counts["reference"] == 1).sum() + 1) / (known + 1)
-    names = ", ".join(f"'{level}'" for level in unseen.index[:3]) + (", ..." if len(unseen) > 3 else "")  # noqa: PLR2004
-    words = f"new: {names} ({percent(rows / total)} of the rows)"
-    return Move(float(poisson.sf(rows - 1, total * mass)), words), tuple(unseen.index)

@@ -5,6 +5,9 @@ a gain in log-loss that an interval tells from none, and that is worth the chang
 is significant. The AUC must surely not fall by much; it need not rise, or a challenger that only repairs the level of
 the scores after a change of prevalence could never pass. No segment may pay for the rest. A tie keeps the champion.
 Which rows are fair to both (out of sample, several batches) is the caller's to choose; nothing is moved here.
+
+Who asks every month would be told yes by chance one day. So each attempt about the same champion has a smaller part of
+the chance of error than the last (`widened`), and all of them together, however many, no more than 1 - `interval`.
 """
 
 from collections.abc import Mapping
@@ -61,8 +64,9 @@ def compare(
     weights: npt.ArrayLike | None = None,
     batches: npt.ArrayLike | None = None,
     interval: float = 0.95,
+    attempt: int = 1,
     min_relative_gain: float = 0.03,
-    max_auc_loss: float = 0.01,
+    max_auc_loss: float = 0.02,
     segment_tolerance: float = 0.02,
     min_batches: int = 3,
     min_rows: int = 300,
@@ -72,9 +76,10 @@ def compare(
     PASS if the lower end of the gain in log-loss is above 0, the gain is at least `min_relative_gain` of the champion's
     log-loss, the lower end of the gain in AUC is above -`max_auc_loss`, and no segment is worse by more than
     `segment_tolerance` nats for certain (its interval is widened for their number). `segments`: one cut, or a frame
-    with a column for each, shape (n, cuts). `batches`: the batch of each row. UNKNOWN with fewer than `min_batches`
-    batches (if handed over), `min_rows` rows or 20 rows of either label, or a value that is missing or impossible.
-    Raises ValueError when the shapes differ.
+    with a column for each, shape (n, cuts). `batches`: the batch of each row. `attempt`: the number of this
+    question among those about the champion (`asking`); it widens the intervals of log-loss and AUC, not the segments',
+    which would then stop less. UNKNOWN with fewer than `min_batches` batches (if handed over), `min_rows` rows or 20
+    rows of either label, or a value that is missing or impossible. Raises ValueError when the shapes differ.
     """
     rows = read_rows(labels, weights, {"champion": champion_scores, "challenger": challenger_scores})
     known = None if batches is None else pd.Series(column_of(batches, rows))
@@ -82,16 +87,33 @@ def compare(
     if fault := fault_of(rows):
         return Comparison(Verdict.UNKNOWN, fault)
     champion, challenger = rows.scores["champion"], rows.scores["challenger"]
-    gain = loss_gain(rows.labels, champion, challenger, rows.weights, interval=interval)
-    by_metric = _by_metric(rows, gain, interval, min_relative_gain, max_auc_loss)
+    wide = widened(interval, attempt)
+    gain = loss_gain(rows.labels, champion, challenger, rows.weights, interval=wide)
+    by_metric = _by_metric(rows, gain, wide, min_relative_gain, max_auc_loss)
     by_segment = _by_segment(rows, cuts, interval, segment_tolerance)
     shortage = shortage_of(rows, min_rows)
     if known is not None and known.nunique() < min_batches:
-        shortage = f"cannot tell from {known.nunique()} batches, {min_batches} are needed"
+        missing = min_batches - known.nunique()
+        shortage = f"cannot tell from {known.nunique()} batches, {min_batches} are needed: {missing} more must mature"
     verdict, meaning = conclude((*by_metric, *by_segment), shortage, by_metric[0].meaning)
+    if attempt > 1:
+        meaning += f" (attempt {attempt} about this champion, interval {wide:.3%})"
     if verdict is Verdict.FAIL and np.array_equal(champion, challenger):
         meaning = "equal: both give every row the same score, and a tie keeps the champion"
     return Comparison(verdict, meaning, gain.value, gain.lower, gain.upper, by_metric, by_segment)
+
+
+def widened(interval: float, attempt: int) -> float:
+    """The interval of an attempt, in [interval, 1): 1 - (1 - interval) x 2 / (k (k + 1)) for the k-th.
+
+    The first has the interval as it is. The one-sided chances of error, (1 - interval) / (k (k + 1)), add up to
+    1 - interval for ever, whatever the attempts have in common (Bonferroni). They fall slowly: halved each time, the
+    tenth attempt would need 4 standard errors instead of 3.3. Raises ValueError when `attempt` is below 1.
+    """
+    if attempt < 1:
+        message = f"attempt is {attempt}, the first verdict about a champion is attempt 1."
+        raise ValueError(message)
+    return 1 - (1 - interval) * 2 / (attempt * (attempt + 1))
 
 
 def _by_metric(

@@ -1,4 +1,4 @@
-"""Each test of a column gives the p-value that its definition gives."""
+"""The test of a column's shape gives the p-value that its definition gives."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,8 @@ import pytest
 from scipy.stats import chi2_contingency, ks_2samp
 
 from mlops_assets.gates import moves
-from mlops_assets.gates.drift import assess_drift
+from mlops_assets.gates.drift import BY_NEWS, BY_SHAPE, assess_drift
+from mlops_assets.gates.news import missing_move
 
 
 def counts(*pairs: tuple[int, int]) -> pd.DataFrame:
@@ -33,26 +34,17 @@ def test_levels_too_thin_to_count_are_judged_together() -> None:
     assert moves.level_move(counts((100, 50), *thin)).p_value == 1
 
 
-def test_new_levels_are_as_surprising_as_the_mass_that_a_sample_leaves_unseen_makes_them() -> None:
-    one_row_of_fifty, levels = moves.unseen_move(counts((100, 49), (1, 0), (0, 1)))
-
-    unseen_mass = (1 + 1) / (101 + 1)
-    assert levels == ("level 002",)
-    assert one_row_of_fifty.p_value == pytest.approx(1 - np.exp(-50 * unseen_mass))
-
-
-def test_new_levels_are_named_by_their_frequency() -> None:
-    assert moves.unseen_move(counts((9, 9), (0, 2), (0, 5)))[1] == ("level 002", "level 001")
-
-
-def test_a_column_pays_for_each_test_that_it_is_put_to() -> None:
+def test_a_column_pays_for_each_test_by_the_share_that_its_question_has() -> None:
     rng = np.random.default_rng(6)
-    then, now = (pd.DataFrame({"x": np.append(rng.normal(by, 1, rows), np.nan)}) for by, rows in ((0, 300), (0.3, 200)))
+    samples = [np.append(rng.normal(by, 1, rows), np.nan) for by, rows in ((0, 300), (0.4, 200))]
 
-    (finding,) = assess_drift(then, now, alpha=0.01).findings
+    shape = ks_2samp(samples[0][:-1], samples[1][:-1], method="asymp").pvalue
+    missing = missing_move(*samples).p_value
+    findings = assess_drift(*(pd.DataFrame({"x": side}) for side in samples), alpha=0.01).findings
 
-    alone = ks_2samp(then.x.dropna(), now.x.dropna(), method="asymp").pvalue
-    assert finding.p_value == pytest.approx(2 * alone)
+    (finding,) = (one for one in findings if one.column == "x")
+    # Two tests of news: what is missing, and what is beyond the range.
+    assert finding.p_value == pytest.approx(min(shape / BY_SHAPE, 2 * missing / BY_NEWS))
 
 
 def test_the_effect_of_numbers_is_in_standard_deviations() -> None:
@@ -65,3 +57,9 @@ def test_the_effect_of_numbers_is_in_standard_deviations() -> None:
 
 def test_a_share_below_a_tenth_is_told_with_a_decimal() -> None:
     assert [moves.percent(share) for share in (0, 0.004, 0.099, 0.1, 1)] == ["0 %", "0.4 %", "9.9 %", "10 %", "100 %"]
+
+
+def test_a_change_is_told_as_a_person_would_and_not_where_it_means_nothing() -> None:
+    told = [moves.changed(*pair) for pair in ((50, 62), (50, 46), (-50, -46), (50, 50.1), (0, 5), (1, 100))]
+
+    assert told == ["up 24 %, ", "down 8 %, ", "up 8 %, ", "", "", ""]

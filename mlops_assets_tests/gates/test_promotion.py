@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.gates.promotion import Comparison, PromotionFindings, compare, comparison_findings
+from mlops_assets.gates.promotion import Comparison, PromotionFindings, compare, comparison_findings, widened
 from mlops_assets.gates.verdict import Verdict
 
 Floats = npt.NDArray[np.float64]
@@ -286,6 +286,54 @@ def test_equal_challengers_are_hardly_ever_promoted() -> None:
     assert promoted < 16
 
 
+@given(interval=st.floats(0.5, 0.999), attempts=st.integers(1, 500))
+def test_all_attempts_about_one_champion_spend_no_more_than_is_granted(interval: float, attempts: int) -> None:
+    spent = [(1 - widened(interval, attempt)) / 2 for attempt in range(1, attempts + 1)]
+
+    assert spent[0] == pytest.approx((1 - interval) / 2)
+    assert sum(spent) <= 1 - interval + 1e-9
+    assert spent == sorted(spent, reverse=True)
+
+
+def test_an_attempt_before_the_first_is_refused() -> None:
+    with pytest.raises(ValueError, match="is attempt 1"):
+        widened(0.95, 0)
+
+
+@given(pair=pairs, attempt=st.integers(2, 30))
+@settings(max_examples=20, deadline=None)
+def test_asking_again_never_turns_no_into_yes(pair: tuple[Floats, Floats], attempt: int) -> None:
+    segments = np.arange(ROWS) % 3
+    first, again = (compare(*pair, LABELS, segments=segments, attempt=number) for number in (1, attempt))
+
+    assert (first.verdict, again.verdict) != (Verdict.FAIL, Verdict.PASS)
+    assert (again.lower or 0) < (first.lower or 0)
+    assert first.by_segment == again.by_segment
+
+
+def test_a_later_attempt_says_so() -> None:
+    assert "attempt 4 about this champion, interval 99.500%" in compare(NOISY, TRUTH, LABELS, attempt=4).meaning
+    assert "attempt" not in compare(NOISY, TRUTH, LABELS).meaning
+
+
+def test_a_proof_just_good_enough_for_the_first_attempt_is_none_for_the_second() -> None:
+    champion, few = scores(0.45, 5), slice(None, 700)
+
+    def verdict(attempt: int, interval: float) -> Verdict:
+        pair = champion[few], TRUTH[few]
+        return compare(*pair, LABELS[few], interval=interval, attempt=attempt, min_relative_gain=0.0).verdict
+
+    # The widest interval that still tells the gain from none.
+    proven = max(level for level in np.linspace(0.51, 0.9999, 200) if verdict(1, level) is Verdict.PASS)
+    assert (verdict(1, proven), verdict(2, proven)) == (Verdict.PASS, Verdict.FAIL)
+
+
+def test_missing_months_are_counted() -> None:
+    batches = [f"2024-0{1 + row % 2}" for row in range(ROWS)]
+
+    assert "1 more must mature" in compare(NOISY, TRUTH, LABELS, batches=batches, min_batches=3).meaning
+
+
 @pytest.mark.parametrize("change", [{}, {"min_rows": 5000}, {"segments": np.arange(ROWS) % 3}])
 @pytest.mark.parametrize("challenger", [TRUTH, NOISY, np.full(ROWS, np.nan)], ids=["better", "equal", "missing"])
 def test_the_findings_keep_their_contract_and_tell_the_verdict(challenger: Floats, change: dict[str, Any]) -> None:
@@ -295,3 +343,21 @@ def test_the_findings_keep_their_contract_and_tell_the_verdict(challenger: Float
 
     assert set(table.verdict) == {str(comparison.verdict)}
     assert table["holds"].iloc[0] == (comparison.verdict is Verdict.PASS)
+
+
+def test_a_gain_that_is_just_what_is_asked_is_enough() -> None:
+    gain = next(one.value for one in compare(NOISY, TRUTH, LABELS).by_metric if one.subject == "relative_gain")
+    assert gain is not None
+
+    for asked, holds in ((gain, True), (np.nextafter(gain, 1), False)):
+        assert held(compare(NOISY, TRUTH, LABELS, min_relative_gain=asked))["relative_gain"] is holds
+
+
+def test_a_segment_that_is_just_within_its_tolerance_stops_nothing() -> None:
+    segments = np.arange(ROWS) % 3
+    upper = compare(TRUTH, NOISY, LABELS, segments=segments).by_segment[0].upper
+    assert upper is not None
+
+    for tolerance, holds in ((-upper, True), (-np.nextafter(upper, 1), False)):
+        judged = compare(TRUTH, NOISY, LABELS, segments=segments, segment_tolerance=tolerance)
+        assert judged.by_segment[0].holds is holds

@@ -19,7 +19,7 @@ comparisons = st.builds(
     lambda verdict, gain: Comparison(verdict, f"comparison {verdict}", gain=gain, lower=gain - 1, upper=gain + 1),
     verdicts,
     st.floats(-1, 1),
-) | st.just(too_few_months(0, 3))
+) | st.just(too_few_months(0, 3, after="2025-03"))
 
 
 def fields_of(compared: st.SearchStrategy[Comparison | None]) -> st.SearchStrategy[list[Contender]]:
@@ -78,9 +78,11 @@ def test_the_champions_own_model_never_wins(field: list[Contender]) -> None:
 
 
 @given(field=fields)
-def test_the_verdict_is_unknown_only_where_no_challenger_has_a_clear_answer(field: list[Contender]) -> None:
+def test_the_verdict_is_unknown_where_none_is_proven_and_one_cannot_be_told(field: list[Contender]) -> None:
     answers = {overall(c) for c in field if c.model_md5 != CHAMPION}
-    assert (decide(field, champion=CHAMPION).verdict is Verdict.UNKNOWN) == (answers == {Verdict.UNKNOWN})
+    assert (decide(field, champion=CHAMPION).verdict is Verdict.UNKNOWN) == (
+        Verdict.UNKNOWN in answers and Verdict.PASS not in answers
+    )
 
 
 @given(field=fields, champion=st.sampled_from([None, CHAMPION]))
@@ -120,6 +122,69 @@ def test_a_challenger_that_was_not_compared_is_unknown_and_no_successor() -> Non
 
 
 def test_too_few_months_are_unknown_and_say_how_many_must_mature() -> None:
-    comparison = too_few_months(1, 3)
+    comparison = too_few_months(1, 3, after="2025-03")
     assert comparison.verdict is Verdict.UNKNOWN
-    assert comparison.meaning == "1 of 3 months newer than the champion's as_of are mature; 2 more must mature"
+    assert comparison.meaning == "1 of 3 months newer than 2025-03 are mature; 2 more must mature"
+
+
+# ---------------------------------------------------------------------------------------------- rolled back, and signed
+
+refusals = st.frozensets(st.sampled_from([f"{n:032x}" for n in range(4)] + ["t" * 32]))
+approvals = st.sampled_from(["automatic", "manual"])
+
+
+@given(field=fields, refused=refusals, is_first=st.booleans())
+def test_a_model_that_was_rolled_back_never_wins(
+    field: list[Contender],
+    refused: frozenset[str],
+    is_first: bool,  # noqa: FBT001
+) -> None:
+    assert decide(field, champion=None if is_first else CHAMPION, refused=refused).winner not in refused
+
+
+@given(field=fields, refused=refusals)
+def test_what_is_refused_is_as_if_it_had_not_been_proposed(field: list[Contender], refused: frozenset[str]) -> None:
+    admitted = [c for c in field if c.model_md5 not in refused]
+    if not [c for c in admitted if c.model_md5 != CHAMPION]:
+        return
+    left, alone = decide(field, champion=CHAMPION, refused=refused), decide(admitted, champion=CHAMPION)
+    assert (left.verdict, left.winner, left.why) == (alone.verdict, alone.winner, alone.why)
+
+
+def test_a_model_of_the_same_training_as_one_rolled_back_is_refused_too() -> None:
+    again = replace(contender("again"), training_md5="t" * 32)
+    assert decide([again], champion=CHAMPION).verdict is Verdict.PASS
+    decided = decide([again], champion=CHAMPION, refused={"t" * 32})
+    assert (decided.verdict, decided.winner) == (Verdict.FAIL, None)
+    assert "again: rolled back by a person, and not proposed again" in decided.why
+
+
+def test_a_refused_challenger_is_still_told_in_the_findings() -> None:
+    decided = decide([contender("again")], champion=CHAMPION, refused={contender("again").model_md5})
+    assert list(decided.findings.candidate.unique()) == ["again"]
+
+
+@given(field=fields, approval=approvals, after=st.booleans(), is_first=st.booleans())
+def test_a_person_signs_exactly_a_pass_that_params_or_a_rollback_hold_back(
+    field: list[Contender],
+    approval: str,
+    after: bool,  # noqa: FBT001
+    is_first: bool,  # noqa: FBT001
+) -> None:
+    decided = decide(field, champion=None if is_first else CHAMPION, approval=approval, after_rollback=after)
+    waits = decided.verdict is Verdict.PASS and (approval == "manual" or after)
+    assert (decided.waits is not None) == waits
+
+
+@given(field=fields, approval=approvals, after=st.booleans())
+def test_who_signs_changes_no_verdict(field: list[Contender], approval: str, after: bool) -> None:  # noqa: FBT001
+    held, free = (
+        decide(field, champion=CHAMPION, approval=approval, after_rollback=after),
+        decide(field, champion=CHAMPION),
+    )
+    assert (held.verdict, held.winner, held.why) == (free.verdict, free.winner, free.why)
+
+
+def test_an_approval_by_another_word_is_refused() -> None:
+    with pytest.raises(ValueError, match="approval is 'yes'"):
+        decide([contender("any")], champion=CHAMPION, approval="yes")

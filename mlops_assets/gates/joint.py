@@ -1,0 +1,124 @@
+"""Decides whether two samples of rows differ in any way, what single columns don't show included.
+
+How far the means of the two samples lie apart in each coordinate of `embedding` is judged against the same rows dealt
+anew by lot: this holds for any table, whatever the distribution of its columns and however they are related. One
+difference that is large and many that are small are both looked for, in each block of coordinates.
+
+Coordinates are rounded to whole numbers small enough that a float32 adds them without error, in whatever order: the
+same rows give the same p-value with any number of threads and on any processor.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mlops_assets.gates.embedding import Column, Floats, embed, encode
+
+Bools = npt.NDArray[np.bool_]
+
+TAIL = 0.1
+"""Share of the permutations that the exponential tail is fitted to."""
+
+COUNTED = 10
+"""From so many permutations beyond the observed one on, they are counted; below, the tail says how rare it is."""
+
+FLOAT32_WHOLE = 2**23
+"""Whole numbers up to twice this are exact in a float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class JointMove:
+    """Result of the joint test: p in (0, 1], and the coordinate that moved most, by `statistic` standard errors.
+
+    `columns` are those that it looks at, `words` tell what it says; empty, with p 1, where nothing could move.
+    """
+
+    p_value: float
+    statistic: float = 0.0
+    columns: tuple[str, ...] = ()
+    words: str = ""
+
+
+def joint_move(
+    columns: Mapping[str, Column], is_current: Bools, *, score: str = "", permutations: int, seed: int
+) -> JointMove:
+    """Permutation test of whether the pooled rows of `columns` and `is_current`, all of shape (n,), are independent.
+
+    A column holds numbers (float, NaN is missing) or levels (object, None is missing); `score` names the one that is a
+    block of its own.
+    """
+    current = int(is_current.sum())
+    smaller = min(current, is_current.size - current)
+    if not columns or not smaller:
+        return JointMove(1.0)
+    codes = {name: encode(columns[name]) for name in sorted(columns)}
+    # What is dealt must not depend on the order in which rows were handed over.
+    order = np.lexsort([is_current, *codes.values()])
+    sorted_codes = {name: code[order] for name, code in codes.items()}
+    embedding = embed(sorted_codes, {name: columns[name][order] for name in codes}, score=score, smaller=smaller)
+    if not embedding.coordinates:
+        return JointMove(1.0)
+    distances = differences(embedding.points, deal(is_current[order], permutations=permutations, seed=seed))
+    p_value = tail_p(worst(distances, [one.block for one in embedding.coordinates]))
+    most = int(distances[0].argmax())
+    told = embedding.coordinates[most]
+    return JointMove(p_value, float(distances[0, most]), tuple(dict.fromkeys(told.columns)), told.words)
+
+
+def deal(is_current: Bools, *, permutations: int, seed: int) -> Bools:
+    """Which rows are current, shape (1 + permutations, n): as observed first, then by lot, each time as many."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    lots = rng.random((permutations, is_current.size), dtype=np.float32)
+    size = int(is_current.sum())
+    dealt = np.zeros((1 + permutations, is_current.size), dtype=bool)
+    dealt[0] = is_current
+    np.put_along_axis(dealt[1:], lots.argpartition(size - 1, axis=1)[:, :size], values=True, axis=1)
+    return dealt
+
+
+def differences(points: Floats, dealt: Bools) -> Floats:
+    """Distance of the current rows' mean from that of all, in standard errors, shape (deals, coordinates), >= 0.
+
+    Points, shape (n, coordinates), have a standard deviation of 1 in each; the standard error is that of a sample of so
+    many rows drawn without replacement.
+    """
+    rows, size = points.shape[0], int(dealt[0].sum())
+    scale = FLOAT32_WHOLE >> int(rows).bit_length()
+    whole = np.rint(points * scale).astype(np.float32)
+    sums = (dealt.astype(np.float32) @ whole).astype(float)
+    total = whole.sum(axis=0, dtype=float)
+    error = scale * np.sqrt(size * (rows - size) / max(1, rows - 1))
+    return np.asarray(np.abs(sums - size / rows * total) / error)
+
+
+def worst(distances: Floats, blocks: list[str]) -> Floats:
+    """The most surprising of each block's largest and mean square, shape (deals,); larger is more surprising.
+
+    Each is measured in the spread of its own upper half, so that none drowns the others.
+    """
+    squares = np.square(distances)
+    names = np.array(blocks)
+    parts = [squares[:, names == name] for name in sorted(set(blocks))]
+    told = np.column_stack([summary for part in parts for summary in (part.max(axis=1), part.mean(axis=1))])
+    # Quantiles of all deals, the observed one among them: it must not be treated otherwise than the others.
+    middle, high = np.quantile(told, [0.5, 0.95], axis=0)
+    return np.asarray(((told - middle) / np.maximum(high - middle, 1e-12)).max(axis=1))
+
+
+def tail_p(statistics: Floats) -> float:
+    """Share of the deals, the observed (first) one included, that are as surprising; in (0, 1].
+
+    Where too few are to be counted, the exponential tail fitted to the most surprising `TAIL` of the others goes on.
+    """
+    observed, dealt = statistics[0], statistics[1:]
+    beyond = int((dealt >= observed).sum())
+    counted = (1 + beyond) / statistics.size
+    start = float(np.quantile(dealt, 1 - TAIL)) if dealt.size else observed
+    tail = dealt[dealt > start]
+    if beyond >= COUNTED or not tail.size:
+        return counted
+    scale = float((tail - start).mean())
+    extrapolated = tail.size / statistics.size * np.exp(-(observed - start) / scale)
+    return float(np.clip(extrapolated, np.finfo(float).tiny, counted))
