@@ -22,9 +22,11 @@ SAMPLE_MONTHS = 6
 HELD_BACK_MONTHS = 12
 
 LABEL = "churn"
-# What a price and a tenure belong to: customers are recombined only within one of these groups.
-STRATUM = ["contract", "internet_service", LABEL]
-DEMOGRAPHICS = ["female", "senior_citizen", "partner", "dependents"]
+# What a household goes with: it moves only between customers who are alike in these, and in the band of tenure. With
+# tenure left out, long-standing customers had too few partners, and the drift gate rang in quiet months.
+ALIKE = ["contract", "internet_service", "online_security", "senior_citizen", LABEL]
+TENURE_BANDS = [1, 6, 12, 24, 36, 48, 60, 72]  # months in which a band begins; the first is of month 0
+HOUSEHOLD = ["female", "partner", "dependents"]
 
 CENTS_PER_STEP = 5  # every charge in the source is a multiple of five cents
 PRICE_STEPS = 10  # a synthetic monthly charge moves by 1 to this many steps, up or down
@@ -74,13 +76,18 @@ def held_back_months(source: pd.DataFrame, *, seed: int) -> tuple[Month, ...]:
     return deal(source, seed=seed)[SAMPLE_MONTHS:]
 
 
-def future(source: pd.DataFrame, *, seed: int, months: int, rows: int | None = None) -> Iterator[Month]:
+def future(
+    source: pd.DataFrame, *, seed: int, months: int, rows: int | None = None, order: int | None = None
+) -> Iterator[Month]:
     """The months after the sample: the twelve held back, then synthetic ones, `months` in all.
 
     `rows` is the size of every month: a real month is cut to its first rows, or topped up with synthetic customers.
-    None leaves real months as dealt, and makes synthetic ones as large as the smallest of them.
+    None leaves real months as dealt, and makes synthetic ones as large as the smallest of them. `order` deals the
+    customers held back to the twelve months anew, by a lot of its own; none of the sample is among them.
     """
     held_back = held_back_months(source, seed=seed)
+    if order is not None:
+        held_back = _dealt_again(held_back, order)
     size = min(len(month.customers) for month in held_back) if rows is None else rows
     for month in held_back[:months]:
         yield month if rows is None else _resized(month, source, rows=rows, seed=seed)
@@ -91,25 +98,39 @@ def future(source: pd.DataFrame, *, seed: int, months: int, rows: int | None = N
 def synthesise(source: pd.DataFrame, *, rows: int, batch: str, seed: int) -> Month:
     """`rows` synthetic customers of `batch`, recombined from real ones; chance depends on `seed` and `batch` alone.
 
-    A real row, drawn with replacement, is the base and keeps its services, contract, payment and outcome. The
-    demographic columns come, together, from a row of the same contract, internet service and outcome. The monthly
-    charge moves by .05 to .50, the tenure by up to two months (not from 0, 1 or 72), and the total is billed anew: base
-    total times the change of tenure x monthly charge; empty at tenure 0. So rules between columns hold as they do in
-    the source, and a row is no copy; but it tells nothing new, and a model that learned from `source` looks better on
-    it than on a new customer. Raises ValueError when a column is not text or the label is missing.
+    A real row, drawn with replacement, is the base and keeps its services, contract, payment, age group and outcome.
+    The household (`HOUSEHOLD`) comes, as a whole, from a row that is `ALIKE` and of the same band of tenure. The
+    monthly charge moves by .05 to .50, the tenure by up to two months (not from 0, 1 or 72), and the total is billed
+    anew: base total times the change of tenure x monthly charge; empty at tenure 0. So rules between columns hold as
+    they do in the source, and a row is no copy of its base; but it tells nothing new, and a model that learned from
+    `source` looks better on it than on a new customer. Raises ValueError when a column is not text or the label is
+    missing.
     """
     _check_source(source)
     rng = _rng(seed, *(int(part) for part in batch.split("-")))
     base = rng.integers(len(source), size=rows)
     donor = _neighbours(source, base, rng)
     made = source.iloc[base].reset_index(drop=True)
-    made[DEMOGRAPHICS] = source[DEMOGRAPHICS].iloc[donor].to_numpy()
+    made[HOUSEHOLD] = source[HOUSEHOLD].iloc[donor].to_numpy()
     return _month(batch, pd.Series([f"S{batch}-{number:05d}" for number in range(1, rows + 1)]), _rebilled(made, rng))
 
 
 def is_synthetic(customer_id: pd.Series) -> pd.Series:
     """Whether a customer was made by `synthesise`; bool, the shape and index of `customer_id`."""
     return customer_id.str.startswith("S")
+
+
+def _dealt_again(months: tuple[Month, ...], order: int) -> tuple[Month, ...]:
+    """The same customers in months of the same sizes, by another lot."""
+    customers, outcomes = (
+        pd.concat([getattr(month, kind) for month in months], ignore_index=True) for kind in ("customers", "outcomes")
+    )
+    sizes = np.cumsum([len(month.customers) for month in months])[:-1]
+    lots = np.split(_rng(order, len(customers)).permutation(len(customers)), sizes)
+    return tuple(
+        Month(month.batch, *(table.iloc[lot].reset_index(drop=True) for table in (customers, outcomes)))
+        for month, lot in zip(months, lots, strict=True)
+    )
 
 
 def _rng(*seeds: int) -> np.random.Generator:
@@ -148,8 +169,13 @@ def _resized(month: Month, source: pd.DataFrame, *, rows: int, seed: int) -> Mon
 
 
 def _neighbours(source: pd.DataFrame, base: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """For each row number in `base`, shape (n,), that of a row drawn from its stratum; it may be the base itself."""
-    stratum = source.groupby(STRATUM).ngroup().to_numpy()
+    """For each row number in `base`, shape (n,), that of a row drawn from its stratum; it may be the base itself.
+
+    All rows of a stratum are equally likely, so each household is drawn as often as its own row: what goes with what
+    defines a stratum, and how often a household occurs, stays as it is in `source`.
+    """
+    bands = np.digitize(source["tenure"].astype(int), TENURE_BANDS)
+    stratum = source.groupby([*(source[name] for name in ALIKE), bands]).ngroup().to_numpy()
     by_stratum = np.argsort(stratum, kind="stable")
     sizes = np.bincount(stratum)
     first = sizes.cumsum() - sizes
@@ -161,12 +187,12 @@ def _neighbours(source: pd.DataFrame, base: np.ndarray, rng: np.random.Generator
 def _rebilled(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """`rows` with tenure, monthly and total charges moved as `synthesise` says; text in, text out."""
     tenure = rows["tenure"].astype(int).to_numpy()
-    monthly = _steps(rows["monthly_charges"])
-    total = _steps(rows["total_charges"])  # NaN where not billed yet
+    monthly = steps(rows["monthly_charges"])
+    total = steps(rows["total_charges"])  # NaN where not billed yet
     later = _moved_tenure(tenure, rng)
     dearer = monthly + rng.integers(1, PRICE_STEPS + 1, size=len(rows)) * rng.choice([-1, 1], size=len(rows))
     billed = total * (later * dearer) / np.maximum(tenure * monthly, 1)
-    return rows.assign(tenure=later.astype(str), monthly_charges=_spelled(dearer), total_charges=_spelled(billed))
+    return rows.assign(tenure=later.astype(str), monthly_charges=spelled(dearer), total_charges=spelled(billed))
 
 
 def _moved_tenure(tenure: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -178,12 +204,12 @@ def _moved_tenure(tenure: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.where(np.isin(tenure, FIXED_TENURES), tenure, moved)
 
 
-def _steps(charges: pd.Series) -> np.ndarray:
+def steps(charges: pd.Series) -> np.ndarray:
     """Charges in steps of five cents, shape (n,); NaN where the text is empty."""
     return (pd.to_numeric(charges) * 100 / CENTS_PER_STEP).round().to_numpy(dtype=float)
 
 
-def _spelled(steps: np.ndarray) -> list[str]:
+def spelled(steps: np.ndarray) -> list[str]:
     """Charges as the source spells them: "29.85", "56.9", "100", and "" for NaN."""
     amounts = np.round(steps) * CENTS_PER_STEP / 100
     return ["" if np.isnan(amount) else f"{amount:.2f}".rstrip("0").rstrip(".") for amount in amounts]

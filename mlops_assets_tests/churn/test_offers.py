@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mlops_assets.churn.offers import assign, learning_weight
+from mlops_assets.churn.offers import CampaignReturn, assign, campaign_return, learning_weight
 
 MANY = 20_000  # customers enough for a share to be known within .015
 IDS = pd.Series([f"C{number:05d}" for number in range(MANY)])
@@ -180,3 +180,93 @@ def test_weights_keep_the_index_of_their_rows() -> None:
     weight = learning_weight(pd.Series(["none", "control"], index=[7, 3]), pd.Series([1.0, 0.5], index=[7, 3]))
 
     assert weight.to_dict() == {7: 1, 3: 2}
+
+
+# ------------------------------------------------------------------------------------------------- what it brought
+
+
+def campaign(
+    offers: int, controls: int, *, leave: tuple[float, float] = (0.4, 0.6), seed: int = 0, interval: float = 0.95
+) -> CampaignReturn:
+    """A campaign whose customers leave with these chances, with an offer and without."""
+    assignment = pd.Series(["offer"] * offers + ["control"] * controls + ["none"] * 50)
+    chance = pd.Series([0.9] * offers + [0.1] * controls + [1.0] * 50)
+    risk = np.repeat([*leave, 0.1], [offers, controls, 50])
+    label = pd.Series((np.random.default_rng(seed).random(len(risk)) < risk).astype(int))
+    return campaign_return(assignment, chance, label, kept_customer_value=100.0, offer_cost=10.0, interval=interval)
+
+
+def test_an_offer_that_keeps_a_fifth_earns_a_fifth_of_a_customer_less_its_cost() -> None:
+    brought = campaign(20_000, 20_000)
+
+    assert brought.kept is not None
+    assert brought.per_offer is not None
+    assert brought.total is not None
+    assert brought.kept.value == pytest.approx(0.2, abs=0.02)
+    assert brought.per_offer.value == pytest.approx(100 * brought.kept.value - 10)
+    assert brought.total.lower == pytest.approx(20_000 * brought.per_offer.lower)
+
+
+@given(offers=st.integers(10, 60), controls=st.integers(10, 60), seed=seeds, rate=st.floats(0, 1))
+def test_an_interval_holds_its_value_and_has_a_width_even_if_all_stay(
+    offers: int, controls: int, seed: int, rate: float
+) -> None:
+    brought = campaign(offers, controls, leave=(rate, round(rate)), seed=seed)
+
+    assert brought.kept is not None
+    assert -1 <= brought.kept.lower <= brought.kept.value <= brought.kept.upper <= 1
+    assert brought.kept.lower < brought.kept.upper
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says_with_few_controls() -> None:
+    held = 0
+    for seed in range(400):
+        kept = campaign(110, 12, leave=(0.38, 0.55), seed=seed).kept
+        assert kept is not None
+        held += kept.lower <= 0.17 <= kept.upper
+
+    # 380 are due; fewer than 365 would come once in a thousand times.
+    assert held >= 365
+
+
+def test_chances_that_differ_between_months_are_weighted_away() -> None:
+    # given: in a bad month, when everybody leaves, half are held out; in a good one, when all stay, a tenth; no effect
+    assignment = pd.Series((["offer"] * 500 + ["control"] * 500) + (["offer"] * 900 + ["control"] * 100))
+    chance = pd.Series([0.5] * 1000 + [0.9] * 900 + [0.1] * 100)
+    label = pd.Series([1] * 1000 + [0] * 1000)
+
+    brought = campaign_return(assignment, chance, label, kept_customer_value=100.0, offer_cost=10.0)
+
+    assert brought.kept is not None
+    assert brought.kept.value == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("offers", "controls", "told"), [(10, 10, True), (10, 9, False), (9, 10, False)])
+def test_too_few_on_either_side_give_no_figure_and_say_so(offers: int, controls: int, told: bool) -> None:  # noqa: FBT001
+    brought = campaign(offers, controls)
+
+    assert (brought.kept is not None, brought.per_offer is not None) == (told, told)
+    assert ("cannot tell" in brought.meaning) != told
+    assert (brought.offers, brought.controls) == (offers, controls)
+
+
+def test_without_offers_there_is_no_return() -> None:
+    assert campaign(0, 40) == CampaignReturn(0, 40, "no offers were made")
+
+
+def test_customers_outside_the_campaign_change_nothing() -> None:
+    assignment, chance = pd.Series(["offer"] * 20 + ["control"] * 20), pd.Series([0.5] * 40)
+    label = pd.Series([0, 1] * 20)
+    table = pd.DataFrame({"assignment": assignment, "chance": chance, "label": label})
+    others = pd.DataFrame({"assignment": ["none"] * 30, "chance": 1.0, "label": 1})
+
+    def brought(rows: pd.DataFrame) -> CampaignReturn:
+        columns = rows["assignment"], rows["chance"], rows["label"]
+        return campaign_return(*columns, kept_customer_value=100.0, offer_cost=10.0)
+
+    assert brought(pd.concat([table, others], ignore_index=True)) == brought(table)
+
+
+def test_a_label_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"labels \[2\] are neither 0 nor 1"):
+        campaign_return(pd.Series(["offer"]), pd.Series([0.5]), pd.Series([2]), kept_customer_value=1, offer_cost=1)
