@@ -29,7 +29,7 @@ UV := $(if $(and $(UV_FOUND),$(shell uv --version 2>/dev/null)),uv,.tools/uv/bin
 READY := .venv/.ready
 BIN := .venv/bin
 
-.PHONY: help setup demo test repro ui mlflow lock lock-check clean
+.PHONY: help setup demo test drills repro ui mlflow lock lock-check clean
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -44,10 +44,11 @@ $(READY): pyproject.toml requirements.lock | $(filter-out uv,$(UV))
 	$(UV) pip install --quiet --python .venv --no-deps --editable .
 	touch $@
 
-$(DAGSTER_HOME)/dagster.yaml: deploy/dagster.yaml
+# Made once and then left alone: a home keeps the settings it was made with, or those that a person wrote.
+SETTINGS := deploy/dagster$(if $(filter production,$(MLOPS_ENVIRONMENT)),.production).yaml
+$(DAGSTER_HOME)/dagster.yaml:
 	mkdir -p $(@D)
-	ln -sfn $(CURDIR)/$< $@
-	touch -h $@
+	ln -sfn $(CURDIR)/$(SETTINGS) $@
 
 # `dagster dev` without make reads .env; a variable that is already set wins over it.
 .env: Makefile
@@ -63,27 +64,31 @@ remote:
 
 setup: $(READY) $(DAGSTER_HOME)/dagster.yaml .env remote ## everything the other targets need
 
-demo: setup ## run the whole graph on six real months, and end with a summary
+demo: setup ## play twelve months through the sensors: a rival comes, and a better model takes over
 	$(BIN)/mlops demo
 
 # No check may lean on the running system, hence a home of its own.
 test: export MLOPS_HOME := $(CURDIR)/.venv/test-home
 test: export DAGSTER_HOME := $(CURDIR)/.venv/test-home/dagster
-test: setup ## lint, types, import rules, the code location, tests
+test: export MLOPS_ENVIRONMENT := local
+test: setup ## lint, types, import rules, the code location, tests but for the long drills
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	mkdir -p $$DAGSTER_HOME
 	$(BIN)/dagster definitions validate -w workspace.yaml
-	env -u DAGSTER_HOME -u MLOPS_HOME $(BIN)/pytest
+	env -u DAGSTER_HOME -u MLOPS_HOME $(BIN)/pytest -m "not slow"
+
+drills: setup ## the long drills: years that are killed, the real daemon, every scenario; ten minutes
+	env -u DAGSTER_HOME -u MLOPS_HOME $(BIN)/pytest -m slow
 
 repro: setup ## the six layers from data/landing, by DVC: what dvc.lock promises
 	$(BIN)/dvc repro
 
 ui: export PYTHONWARNINGS := ignore:Function `dev_command`
-ui: setup ## Dagster at http://127.0.0.1:3000
-	exec $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(or $(PORT),3000)
+ui: setup ## Dagster, its daemon and the loop, at http://127.0.0.1:3000
+	exec $(BIN)/mlops up --port $(or $(PORT),3000)
 
 mlflow: setup ## MLflow at http://127.0.0.1:5000
 	mkdir -p $(MLOPS_HOME)/mlflow
