@@ -23,6 +23,8 @@ from mlops_assets.tables import TABLES
 Published = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 OWNERS = ["team:churn"]
 CASES_SHOWN = 20
+TRAINING = "training"
+"""The pool of what may not run twice at once: runs that hold such an asset wait for each other."""
 
 
 def contract(name: str, *, blocking: bool = True) -> dg.AssetCheckSpec:
@@ -60,8 +62,9 @@ def table_asset(
     name: str,
     *kinds: str,
     checks: tuple[dg.AssetCheckSpec, ...] = (),
-    deps: Sequence[dg.AssetsDefinition] = (),
+    deps: Sequence[dg.AssetsDefinition | dg.AssetKey] = (),
     blocking: bool = True,
+    pool: str | None = None,
 ) -> Callable[[Callable[..., "Published"]], dg.AssetsDefinition]:
     """`dg.asset` for the table `name`, with everything that is the same everywhere; the docstring describes it."""
     arguments: dict[str, Any] = {
@@ -70,6 +73,7 @@ def table_asset(
         "check_specs": [contract(name, blocking=blocking), *checks],
         "partitions_def": BATCHES if TABLES[name].is_by_batch else None,
         "deps": deps,
+        "pool": pool,
     }
     decorator: Callable[[Callable[..., Published]], dg.AssetsDefinition] = dg.asset(**arguments)
     return decorator

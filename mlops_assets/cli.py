@@ -8,20 +8,20 @@ import csv
 import io
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlops_assets import cli_loop
 from mlops_assets.cli_past import restore, store, versions
 from mlops_assets.cli_reproduce import reproduce
+from mlops_assets.opening import running
 
 if TYPE_CHECKING:
-    from mlops_assets.operate import Ran, System
+    from mlops_assets.operate import Ran
 
-REFUSED = 2
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -31,43 +31,18 @@ def main() -> None:
     warnings.filterwarnings("ignore")  # foreign libraries' notices; our own are errors in the tests
 
 
-for command in (versions, restore, store, reproduce):
+LOOP = (
+    cli_loop.simulate,
+    cli_loop.status,
+    cli_loop.history,
+    cli_loop.promote,
+    cli_loop.rollback,
+    cli_loop.decline,
+    cli_loop.reset,
+    cli_loop.up,
+)
+for command in (versions, restore, store, reproduce, *LOOP):
     main.add_command(command)
-
-
-@contextmanager
-def running() -> Iterator["System"]:
-    """The running system of the home in force; what is wrong with the parameters becomes a message."""
-    from sqlalchemy.exc import OperationalError
-
-    from mlops_assets.churn.reading import FileRefused
-    from mlops_assets.files import DamagedError
-    from mlops_assets.home import home_from_environment
-    from mlops_assets.operate import system
-    from mlops_assets.params import ParamsError
-    from mlops_assets.partitions import BatchNameError
-    from mlops_assets.resources import params_from_environment
-    from mlops_assets.storage import NotMaterializedError
-
-    try:
-        with system(home_from_environment(), params_from_environment()) as opened:
-            yield opened
-    except (FileRefused, ParamsError, BatchNameError) as error:
-        click.echo(f"refused: {error}", err=True)
-        sys.exit(REFUSED)
-    except BrokenPipeError:  # whoever read our output has left; click ends quietly
-        raise
-    except (NotMaterializedError, DamagedError, OSError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except OperationalError as error:  # no space, no access, a damaged database
-        where = home_from_environment().root
-        click.echo(
-            f"error: a database in {where} cannot be used: {error.orig}. No table is half-written. "
-            "Make room or give access there, then run it again.",
-            err=True,
-        )
-        sys.exit(1)
 
 
 def batch_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -221,14 +196,21 @@ def report_page(batch: str) -> None:
 
 
 @main.command()
-def demo() -> None:
-    """Run everything on the six sample months, and end with a summary."""
-    from mlops_assets import operate, summary
+@click.option("--sample", "is_sample_only", is_flag=True, help="only the six sample months, job by job")
+def demo(*, is_sample_only: bool) -> None:
+    """Play the sample and six months after it through the sensors: a rival comes, and a better model takes over."""
+    from mlops_assets import operate, summary, timeline
+    from mlops_assets.home import home_from_environment
+    from mlops_assets.simulate import DEMO, demo_told
 
+    told = []
+    if not is_sample_only:
+        told = demo_told(home_from_environment().root)
+        told = told or cli_loop.play(months=DEMO.until, scenario=f"{DEMO.scenario}@{DEMO.at}", seed=DEMO.seed)
     with running() as opened:
-        stopped = operate.demo(opened, lambda line: click.echo(line, err=True))
+        stopped = operate.demo(opened, lambda line: click.echo(line, err=True)) if is_sample_only else []
         for line in stopped:
             click.echo(f"stopped: {line}", err=True)
         if stopped:
             sys.exit(1)
-        click.echo(summary.of(opened))
+        click.echo(f"{timeline.text(told)}\n\n{summary.of(opened)}" if told else summary.of(opened))

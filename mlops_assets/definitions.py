@@ -7,9 +7,20 @@ import dagster as dg
 # Contracts carry their partition by a preview feature; `checks` says why. One warning for each spec says nothing new.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-from mlops_assets.assets import drift, features, model, predictions, promotion, raw, validated  # noqa: E402
+from mlops_assets.assets import (  # noqa: E402
+    champion,
+    drift,
+    features,
+    model,
+    outcomes,
+    predictions,
+    promotion,
+    raw,
+    validated,
+)
 from mlops_assets.automation import JOBS  # noqa: E402
 from mlops_assets.resources import environment_from_environment, resources_for  # noqa: E402
+from mlops_assets.sensors import SENSORS  # noqa: E402
 
 ASSETS = [
     raw.raw_customers,
@@ -22,15 +33,17 @@ ASSETS = [
     model.churn_model,
     model.model_evaluation,
     promotion.promotion_verdict,
-    promotion.champion,
+    champion.champion,
     predictions.predictions,
     drift.drift_report,
+    outcomes.outcome_report,
     drift.evidently_report,
 ]
 
 defs = dg.Definitions(
     assets=ASSETS,
-    jobs=JOBS,
+    jobs=list(JOBS.values()),
+    sensors=SENSORS,
     resources=resources_for(environment_from_environment()),
     # A run is a process of its own already; one per step costs 3.8 times the CPU, since each imports everything again.
     executor=dg.in_process_executor,

@@ -1,4 +1,4 @@
-"""What a registry forgets: an append-only record of every dataset made, version registered, verdict and champion.
+"""What a registry forgets: every dataset made, version registered, verdict, champion and signature, append-only.
 
 One file of JSON lines for each kind, written under a lock and flushed line by line. A process killed while it writes
 leaves a torn last line, which no reader takes and the next writer ends. Version numbers are counted here, so that a
@@ -65,7 +65,11 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One verdict of the promotion gate; `verdict_md5` is the digest of its document, `judged` what it is bound to."""
+    """One verdict of the promotion gate; `verdict_md5` is the digest of its document, `judged` what it is bound to.
+
+    `waits` says why a PASS must not score before a person has signed. `learned`, `number`, `batch` and `causes` are
+    those of the training (`gates.attempts`); `is_outage`: UNKNOWN because something was down.
+    """
 
     verdict: str
     winner: str | None
@@ -73,6 +77,12 @@ class Judged:
     judged: dict[str, str | None]
     verdict_md5: str
     run_id: str
+    waits: str | None = None
+    learned: str = ""
+    number: int = 0
+    batch: str = ""
+    causes: tuple[str, ...] = ()
+    is_outage: bool = False
     when: str = ""
 
 
@@ -91,8 +101,28 @@ class Crowned:
     when: str = ""
 
 
-Record = TypeVar("Record", Made, Registered, Judged, Crowned)
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What a person decided, and who and why: `promote`, `rollback`, `decline` or `reset` (of the breaker).
+
+    `version` and `model_md5`: the model it is about, of a rollback the one that scores again. `refused`: digests of the
+    model that was rolled back and of what it was trained on: the gate proposes neither again.
+    """
+
+    action: str
+    actor: str
+    reason: str
+    version: int | None = None
+    model_md5: str | None = None
+    refused: tuple[str, ...] = ()
+    verdict_md5: str | None = None
+    attempt: str | None = None
+    when: str = ""
+
+
+Record = TypeVar("Record", Made, Registered, Judged, Crowned, Signed)
 FILES: dict[type, str] = {
+    Signed: "signatures.jsonl",
     Made: "datasets.jsonl",
     Registered: "versions.jsonl",
     Judged: "verdicts.jsonl",
@@ -103,7 +133,7 @@ FILES: dict[type, str] = {
 class Unrecorded:
     """No history and no store: every call does nothing. The form of `History`, and its base."""
 
-    def add(self, record: Made | Judged | Crowned) -> None:
+    def add(self, record: Made | Judged | Crowned | Signed) -> None:
         """Append a record."""
 
     def register(self, record: Registered) -> int | None:
@@ -130,6 +160,15 @@ class Unrecorded:
         _ = content
         return None
 
+    def kept(self, digest: str) -> bytes:
+        """Bytes of an object in the store. Raises as `Store.get` does; LookupError without a store."""
+        message = f"there is no store that could have {digest}: this is no running system."
+        raise LookupError(message)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file of records: they only grow, so where they are the same nothing was told since."""
+        return {}
+
 
 @dataclass(frozen=True, slots=True)
 class History(Unrecorded):
@@ -138,7 +177,7 @@ class History(Unrecorded):
     root: Path
     store: Store
 
-    def add(self, record: Made | Judged | Crowned) -> None:
+    def add(self, record: Made | Judged | Crowned | Signed) -> None:
         """Append a record with the time it is; a champion, only if it is not the one that scores already."""
         with self.locked(type(record)) as file:
             if isinstance(record, Crowned) and (known := self.read(Crowned)) and known[-1].champion == record.champion:
@@ -170,6 +209,14 @@ class History(Unrecorded):
         """Put bytes into the store; returns their digest."""
         return self.store.put(content)
 
+    def kept(self, digest: str) -> bytes:
+        """Bytes of an object in the store. Raises as `Store.get` does."""
+        return self.store.get(digest)
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file of records: they only grow, so where they are the same nothing was told since."""
+        return {path.name: path.stat().st_size for path in sorted(self.root.glob("*.jsonl"))}
+
     @contextmanager
     def locked(self, kind: type) -> Iterator[int]:
         """The kind's file, open for appending, with nobody else in it; the lock goes with the process."""
@@ -187,7 +234,13 @@ def is_clean(record: Registered) -> bool:
     return record.made_with.get("git_dirty") == "false"
 
 
-def append(descriptor: int, record: Made | Registered | Judged | Crowned) -> None:
+def is_rolled_back(signed: list[Signed], crowned: list[Crowned]) -> bool:
+    """Whether the champion that scores came back by a rollback."""
+    back = {signature.verdict_md5 for signature in signed if signature.action == "rollback"}
+    return bool(crowned) and crowned[-1].verdict_md5 in back
+
+
+def append(descriptor: int, record: Made | Registered | Judged | Crowned | Signed) -> None:
     """Write a record as one line and flush it; a torn line before it is ended first."""
     line = json.dumps(asdict(record), sort_keys=True).encode() + b"\n"
     size = os.fstat(descriptor).st_size

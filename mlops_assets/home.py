@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_assets.history import History
+from mlops_assets.provenance import PRODUCTION
 from mlops_assets.remote import S3
 from mlops_assets.store import Store
 
 PROJECT = Path(__file__).resolve().parents[1]
+SHIPPED_SETTINGS = frozenset({"dagster.yaml", "dagster.production.yaml"})
+
+
+class WrongEnvironmentError(OSError):
+    """A home was made for another environment than the one in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,30 @@ class Home:
 def home_from_environment() -> Home:
     """The home named by MLOPS_HOME; `var/` in the project when it is not set."""
     return Home(Path(os.environ.get("MLOPS_HOME") or PROJECT / "var").resolve())
+
+
+def settings_for(environment: str) -> Path:
+    """Dagster's settings in an environment: on Postgres in production, on SQLite in the home anywhere else."""
+    return PROJECT / "deploy" / ("dagster.production.yaml" if environment == PRODUCTION else "dagster.yaml")
+
+
+def link_settings(home: Home, environment: str) -> None:
+    """Link Dagster's settings into a home that has none; those that are there stay, whoever wrote them.
+
+    Raises WrongEnvironmentError when they are those of another environment: a shell that lacks a variable would else
+    look at another database than the daemon does.
+    """
+    settings, wanted = home.dagster / "dagster.yaml", settings_for(environment)
+    if not settings.exists():
+        settings.unlink(missing_ok=True)  # a link whose target moved away
+        settings.symlink_to(wanted)
+    elif settings.is_symlink() and settings.resolve().name in SHIPPED_SETTINGS - {wanted.name}:
+        message = (
+            f"{settings} links to {settings.resolve().name}, and MLOPS_ENVIRONMENT says {environment}. Set it to what "
+            f"this home was made for, or remove the link: the home then starts with the other database, and without "
+            f"the runs in this one."
+        )
+        raise WrongEnvironmentError(message)
 
 
 def s3_from_environment(part: str) -> S3 | None:

@@ -28,8 +28,9 @@ from mlops_assets.resources import resources_for
 from mlops_assets.storage import Layers
 from mlops_assets.tables import LAYERS, TABLES
 
-MODULES = {"model": ("model", "promotion")}  # else the one of the layer's name
-NEVER = {"evidently_report"}  # a page for people: never the same bytes twice, and no out
+MODULES = {"model": ("model", "promotion", "champion")}  # else that of its name
+# A page for people never has the same bytes twice; and the newest sample month has no outcomes to be judged by.
+NEVER = {"evidently_report", "outcome_report"}
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets import deliveries
-from mlops_assets.home import PROJECT, Home
+from mlops_assets import checks, deliveries
+from mlops_assets.home import Home, link_settings
 from mlops_assets.landing import Inbox
 from mlops_assets.params import Params
 from mlops_assets.partitions import BATCHES, parse_batch
@@ -33,6 +33,7 @@ SHOWN = {
     "predictions": "scored",
 }
 GATES = ("promotion", "drift")
+HELD = 16  # databases
 IN_PROCESS = {"mlops/in_process": "true"}  # a run that lives in the process of a command
 
 
@@ -175,17 +176,33 @@ def system(home: Home, params: Params) -> Iterator[System]:
     if not os.access(home.root, os.W_OK):
         message = f"{home.root} cannot be written. Set MLOPS_HOME to a folder that can."
         raise PermissionError(message)
-    settings = home.dagster / "dagster.yaml"
-    if not settings.exists():
-        settings.unlink(missing_ok=True)
-        settings.symlink_to(PROJECT / "deploy" / "dagster.yaml")
+    environment = environment_from_environment()
+    link_settings(home, environment)
     with contextlib.ExitStack() as stack:
         stack.enter_context(held_open(home.dagster))
         with alone(home):  # two at once would both make the databases
-            instance = stack.enter_context(dg.DagsterInstance.from_config(str(home.dagster)))
-            instance.get_runs_count()
+            with answered():
+                instance = stack.enter_context(dg.DagsterInstance.from_config(str(home.dagster)))
+                # Dagster heeds a pool that it knows, and otherwise only from the second run on.
+                instance.event_log_storage.initialize_concurrency_limit_to_default(checks.TRAINING)
             relocate(home.root, EXPERIMENT)
-        yield System(home, instance, params, resources_for(environment_from_environment(), home, params))
+        yield System(home, instance, params, resources_for(environment, home, params))
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Raises ConnectionError, with what to look at, where Dagster's database does not answer."""
+    from sqlalchemy.exc import OperationalError
+
+    try:
+        yield
+    except Exception as error:
+        silence = error if isinstance(error, OperationalError) else error.__cause__
+        if not isinstance(silence, OperationalError):
+            raise
+        said = str(silence.orig).strip()
+        message = f"Dagster's database does not answer: {said}. See docs/deploy.md: PGHOST and so on."
+        raise ConnectionError(message) from error
 
 
 @contextlib.contextmanager
@@ -201,7 +218,7 @@ def alone(home: Home) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_open(folder: Path) -> Iterator[None]:
-    """Hold a connection to each SQLite database below `folder`, and flush at checkpoints only.
+    """Hold a connection to the SQLite databases below `folder` last used, and flush at checkpoints only.
 
     Dagster opens and closes a connection for every event, and SQLite flushes its log at each close of the last one: 830
     flushes for one month scored, 10 to 19 with this (`docs/cost.md`). In WAL mode a killed process loses nothing; a
@@ -223,6 +240,9 @@ def held_open(folder: Path) -> Iterator[None]:
             held[path] = sqlite3.connect(path, check_same_thread=False)
             held[path].execute("PRAGMA journal_mode=WAL")
             held[path].execute("SELECT count(*) FROM sqlite_master").fetchone()
+        held[path] = held.pop(path)  # the last used comes last
+        while len(held) > HELD:  # each run has a database of its own, and a simulated year a hundred of them
+            held.pop(next(iter(held))).close()
 
     event.listen(Engine, "connect", hold)
     try:

@@ -7,10 +7,13 @@ error that names the key and the range: a mistyped limit that is silently ignore
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+MODEL_SECTIONS = ("model", "baseline", "economics")
+"""Sections that a training reads; two trainings with the same digest of these learn in the same way."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="YYYY-MM")]
@@ -59,6 +62,7 @@ class Model(Section):
     half_life_batches: float = Field(gt=0, le=120, description="months; of the recency-weighted candidate")
     folds: int = Field(ge=2, le=20)
     min_rolling_batches: int = Field(ge=1, le=60, description="months learned from before one is scored")
+    max_rolling_batches: int = Field(ge=1, le=60, description="newest months scored by rolling origin")
 
 
 class Baseline(Section):
@@ -117,6 +121,8 @@ class Promotion(Section):
     min_relative_gain: float = Field(ge=0, lt=1, description="share of the champion's log-loss")
     max_auc_loss: float = Field(ge=0, lt=1)
     segment_tolerance: float = Field(ge=0, le=1, description="log-loss a segment may lose for certain, nats")
+    min_rows: int = Field(ge=10, description="compared rows below which the verdict is UNKNOWN")
+    approval: Literal["automatic", "manual"] = Field(description="manual: a PASS waits for a person's signature")
 
 
 class Drift(Section):
@@ -125,6 +131,29 @@ class Drift(Section):
     alpha: float = Field(gt=0, lt=0.5, description="false alarms per batch, share")
     min_rows: int = Field(ge=10, description="below it the verdict is UNKNOWN")
     reference_months: int = Field(ge=1, le=60, description="newest training months that are the reference")
+
+
+class Outcomes(Section):
+    """When matured scores count as worse than promised."""
+
+    alpha: float = Field(gt=0, lt=0.5, description="false alarms per batch, share")
+    min_rows: int = Field(ge=10, description="below it the verdict is UNKNOWN")
+
+
+class Loop(Section):
+    """What the loop may do by itself; everything but the pause is counted in batches."""
+
+    min_months: int = Field(ge=1, le=60, description="mature months before the first champion is trained")
+    cooldown_batches: int = Field(ge=0, le=24, description="batches after a decided training before the next")
+    budget: int = Field(ge=1, le=100, description="decided trainings in budget_batches")
+    budget_batches: int = Field(ge=1, le=60)
+    breaker: int = Field(ge=1, le=100, description="challengers without gain in a row before a person is called")
+    attempts: int = Field(ge=1, le=20, description="attempts at the same training after faults")
+    backoff_seconds: float = Field(ge=0, le=86_400, description="pause after the first fault; doubles")
+    overdue_outcomes: int = Field(ge=1, le=24, description="newer scored months after which outcomes are overdue")
+    snapshot_due_day: int = Field(ge=0, le=28, description="of the next month, when a snapshot is overdue; 0: never")
+    settle_seconds: float = Field(ge=0, le=3600, description="a file is left alone until it was unchanged so long")
+    runs_per_tick: int = Field(ge=1, le=100, description="deliveries that a tick of the landing sensor takes")
 
 
 class Params(Section):
@@ -141,6 +170,8 @@ class Params(Section):
     floors: Floors
     promotion: Promotion
     drift: Drift
+    outcomes: Outcomes
+    loop: Loop
 
     def digest(self, *sections: str) -> str:
         """Digest of the named sections (all, if none is named): md5 of their canonical JSON, 32 hex digits."""

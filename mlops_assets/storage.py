@@ -19,6 +19,8 @@ from mlops_assets.files import DamagedError, md5, write_atomically
 from mlops_assets.store import Store
 from mlops_assets.tables import TABLES
 
+SIMULATED = "simulation.json"  # lies in the home of a simulation
+
 
 class NotMaterializedError(FileNotFoundError):
     """A table that was asked for is not there; the message says how to make it."""
@@ -68,6 +70,11 @@ class Layers:
     def path(self, name: str, batch: str | None = None) -> Path:
         """Where a table lies."""
         return self.root / TABLES[name].folder / f"{batch or name}.parquet"
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether they are those of a simulation: its files land whole, and nobody opens a page of it."""
+        return (self.root / SIMULATED).is_file()
 
     def exists(self, name: str, batch: str | None = None) -> bool:
         """Whether the table is there."""

@@ -3,22 +3,28 @@
 from typing import TYPE_CHECKING
 
 from mlops_assets.champions import read_champion
-from mlops_assets.gates import drift
-from mlops_assets.learning.candidates import BASELINE
-from mlops_assets.storage import Layers
+from mlops_assets.gates import findings as drift_findings
+from mlops_assets.history import Made
+from mlops_assets.learning.candidates import BASELINE, RECENCY_WEIGHTED
+from mlops_assets.storage import Layers, bytes_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_assets.history import Registered
     from mlops_assets.operate import System
 
+SCHEMES = {
+    "out_of_fold": "out of fold, with 95 % intervals",
+    "rolling_origin": "newest months, 95 % intervals",
+}
 DIRTY = ", made from a tree that is not a commit"
 
 
 def of(running: "System") -> str:
     """The summary of a home, as text."""
     layers = Layers(running.home.layers)
-    batch = running.params.sample.score_batch
+    batch = (layers.batches("predictions") or [running.params.sample.score_batch])[-1]
     parts = [batches(layers), champion(running, layers), newest(layers, batch), next_steps(running, batch)]
     return "\n\n".join(parts)
 
@@ -46,12 +52,14 @@ def champion(running: "System", layers: Layers) -> str:
     row = layers.read("champion").iloc[0]
     version = f"version {record.version}" if record else "not registered"
     is_clean = record is None or record.made_with["git_dirty"] == "false"
+    # Of a model of recent months, old ones say nothing.
+    scheme = "rolling_origin" if model.candidate == RECENCY_WEIGHTED else "out_of_fold"
     lines = [
         f"champion: {version}, {model.candidate}, model {model.model_md5}{'' if is_clean else DIRTY}",
         f"  {row.description}",
-        f"  {'out of fold, with 95 % intervals':34}{'champion':>24}{'spline logistic':>24}",
+        f"  {SCHEMES[scheme]:34}{'champion':>24}{'spline logistic':>24}",
     ]
-    table = layers.read("model_evaluation").query("cut == 'overall' and scheme == 'out_of_fold'")
+    table = evaluation_of(running, record, layers).query("cut == 'overall' and scheme == @scheme")
     names = {
         "log_loss": "log-loss",
         "roc_auc": "ROC AUC",
@@ -64,6 +72,15 @@ def champion(running: "System", layers: Layers) -> str:
         cells = [figure(table, candidate, metric) for candidate in (model.candidate, BASELINE)]
         lines.append(f"  {name:34}{cells[0]:>24}{cells[1]:>24}")
     return "\n".join(lines)
+
+
+def evaluation_of(running: "System", record: "Registered | None", layers: Layers) -> "pd.DataFrame":
+    """The evaluation of the training that made the version: the newest may be of a challenger that was kept out."""
+    history = running.resources["history"]
+    for made in reversed(history.read(Made)):
+        if record and made.asset == "model_evaluation" and made.inputs.get("churn_model") == record.churn_model:
+            return bytes_table(history.kept(made.md5))
+    return layers.read("model_evaluation")
 
 
 def figure(table: "pd.DataFrame", candidate: str, metric: str) -> str:
@@ -82,7 +99,7 @@ def newest(layers: Layers, batch: str) -> str:
     if layers.exists("drift_report", batch):
         findings = layers.read("drift_report", batch)
         whole = findings.iloc[0]
-        lines.append(f"drift: {drift.verdict_of(findings)} (p = {whole.p_value:.2g}), {whole.moved}")
+        lines.append(f"drift: {drift_findings.verdict_of(findings)} (p = {whole.p_value:.2g}), {whole.moved}")
     return "\n".join(lines)
 
 

@@ -5,12 +5,28 @@ from dataclasses import dataclass
 import pandera.pandas as pa
 
 from mlops_assets.churn import schemas
-from mlops_assets.gates.drift import DriftFindings
+from mlops_assets.gates.findings import DriftFindings
+from mlops_assets.gates.outcome_findings import OutcomeFindings
 from mlops_assets.gates.promotion import PromotionFindings
 from mlops_assets.learning.evaluation import Metrics
 from mlops_assets.learning.records import Candidates, Champions, PageColumns, TrainingSet
 
 LAYERS = ("raw", "validated", "features", "model", "predictions", "drift")
+
+
+MODEL = pa.Field(str_matches=r"^[0-9a-f]{32}$", description="digest of the champion that was judged")
+
+
+class DriftReport(DriftFindings):
+    """How each column of the batch and the score moved against the champion's reference, and the verdict."""
+
+    model_md5: str = MODEL
+
+
+class OutcomeReport(OutcomeFindings):
+    """How the champion's scores of a mature batch kept what it promised, overall and by segment, and the verdict."""
+
+    model_md5: str = MODEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +61,8 @@ TABLES = {
         Table("promotion_verdict", "model", PromotionFindings, is_by_batch=False),
         Table("champion", "model", Champions, is_by_batch=False),
         Table("predictions", "predictions", schemas.Predictions),
-        Table("drift_report", "drift", DriftFindings),
+        Table("drift_report", "drift", DriftReport),
+        Table("outcome_report", "drift", OutcomeReport),
         Table("evidently_report", "drift", PageColumns),
     )
 }

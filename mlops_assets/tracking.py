@@ -8,8 +8,9 @@ import contextlib
 import json
 import logging
 import os
+import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,19 @@ class Untracked:
         _ = run_id
         return {}
 
+    def why_down(self) -> str | None:
+        """Why the registry cannot be asked, None if it can."""
+        return None
+
+    def why_unreadable(self) -> str | None:
+        """Why the registry's database cannot be read, None if it can or is not there: for who must not wait long."""
+        return None
+
+    def why_unregistered(self, models: Iterable[str]) -> str | None:
+        """Why not all models of these digests are registered, None if they are: without a registry none must be."""
+        _ = models
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Tracking(Untracked):
@@ -145,6 +159,33 @@ class Tracking(Untracked):
             if owner is None or owner.is_finished:
                 client.set_tag(run.info.run_id, "mlops.closed", "its process ended without ending it")
                 client.set_terminated(run.info.run_id, "FAILED")
+
+    def why_down(self) -> str | None:
+        """Why the registry cannot be asked, None if it can."""
+        try:
+            self.prepare()
+        except Exception as error:  # noqa: BLE001 - whatever its database or the network raises, it is down
+            return f"the registry at {self.uri} cannot be asked ({type(error).__name__}: {first_line(error)})"
+        return None
+
+    def why_unreadable(self) -> str | None:
+        """Why the registry's database cannot be read, None if it can or is not there; mlflow is not asked."""
+        path = self.root / "mlflow.db"
+        if not path.exists():  # the next run makes it
+            return None
+        try:
+            with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.Error as error:
+            return f"{path} cannot be read ({error})"
+        return None
+
+    def why_unregistered(self, models: Iterable[str]) -> str | None:
+        """Why not all models of these digests are registered, None if they are."""
+        if why := self.why_down():
+            return why
+        missing = [model for model in models if self.find(model) is None]
+        return f"the registry has not taken {', '.join(missing)}" if missing else None
 
     def log_training(self, params: Mapping[str, object], datasets: list[Dataset]) -> None:
         """Log parameters, and each dataset as an input under its digest."""
@@ -227,6 +268,7 @@ class Tracking(Untracked):
         """A client of the database, whatever the global tracking address is."""
         from mlflow import MlflowClient
 
+        quiet()
         return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def links(self, run_id: str | None) -> dict[str, object]:
@@ -234,6 +276,36 @@ class Tracking(Untracked):
         experiment = self.client().get_experiment_by_name(EXPERIMENT).experiment_id
         address = f"{MLFLOW_UI}/#/experiments/{experiment}/runs/{run_id}"
         return {"mlflow_run_id": run_id or "", "mlflow_run": dg.MetadataValue.url(address)}
+
+
+@contextlib.contextmanager
+def if_up(
+    tracking: Untracked, context: dg.AssetExecutionContext, origin: Origin
+) -> Iterator[tuple[Untracked, str | None]]:
+    """The registry with the MLflow run of this Dagster run, or, while it is down, nothing with no run.
+
+    What was made meanwhile lies in layers, store and history all the same; the next run registers what is missing.
+    """
+    if why := tracking.why_down():
+        context.log.warning(f"{why}; going on without it")
+        yield Untracked(), None
+        return
+    with tracking.run(context, origin) as run_id:
+        yield tracking, run_id
+
+
+@contextlib.contextmanager
+def forgiving(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Go on where the registry does not take something: its artifacts may lie elsewhere, and promotion asks again."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever its storage raises, the model is in our own store
+        context.log.warning(f"the registry did not take it ({type(error).__name__}: {first_line(error)}); going on")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message."""
+    return next(iter(str(error).strip().splitlines()), "")
 
 
 MLFLOW_UI = "http://127.0.0.1:5000"  # where `make mlflow` serves it
@@ -268,6 +340,8 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # A connection that is kept would go on with a file that was put aside meanwhile, in a process that lives long.
+    os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
 
 
 def active_run_id() -> str:

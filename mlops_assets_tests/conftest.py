@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from mlops_assets import operate
+from mlops_assets import operate, simulate
 from mlops_assets.home import Home
 from mlops_assets.operate import System
 from mlops_assets.params import Params, load_params
 from mlops_assets.relocation import relocate
-from mlops_assets.storage import Layers
+from mlops_assets.storage import SIMULATED, Layers
 from mlops_assets.tracking import EXPERIMENT
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -34,7 +34,15 @@ settings.load_profile("project")
 def pytest_configure() -> None:
     """A test that names no home must not find the running system: the environment's home is a folder nobody made."""
     os.environ["MLOPS_HOME"] = str(Path(tempfile.gettempdir(), f"no-home-{os.getpid()}"))
-    for name in ("DAGSTER_HOME", "MLOPS_PARAMS", "MLFLOW_TRACKING_URI"):
+    for name in (
+        "DAGSTER_HOME",
+        "MLFLOW_TRACKING_URI",
+        "MLOPS_ALERT_URLS",
+        "MLOPS_ENVIRONMENT",
+        "MLOPS_HEARTBEAT_URL",
+        "MLOPS_PARAMS",
+        "MLOPS_S3",
+    ):
         os.environ.pop(name, None)
 
 
@@ -103,6 +111,34 @@ def empty(tmp_path: Path, params: Params) -> Iterator[System]:
     """A system in which nothing has happened yet."""
     with operate.system(Home(tmp_path / "empty"), params) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def sampled_home(tmp_path_factory: pytest.TempPathFactory, params: Params) -> Home:
+    """A home in which the loop took the six sample months and made a first champion of them. To be read only."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    home, done = Home(shared / "sampled"), shared / "sampled.done"
+    with (shared / "sampled.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            with operate.system(home, params) as running:
+                simulate.simulate(running, simulate.DEMO, months=0, tell=lambda _: None)
+            (home.root / SIMULATED).unlink()  # so that any simulation may begin in a copy
+            done.touch()
+    return home
+
+
+@pytest.fixture(scope="session")
+def copy_sampled(sampled_home: Home) -> Callable[[Path], Home]:
+    """Copies `sampled_home` to a path that is not there yet."""
+
+    def copy(to: Path) -> Home:
+        shutil.copytree(sampled_home.root, to, symlinks=True)
+        relocate(to, EXPERIMENT)
+        return Home(to)
+
+    return copy
 
 
 @pytest.fixture(scope="session")

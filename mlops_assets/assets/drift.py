@@ -14,12 +14,13 @@ from mlops_assets import checks
 from mlops_assets.champions import Champion, read_champion
 from mlops_assets.churn import features
 from mlops_assets.files import write_atomically
-from mlops_assets.gates import drift
+from mlops_assets.gates import attribution, findings, monthly
 from mlops_assets.gates.verdict import Verdict
+from mlops_assets.learning import training
 from mlops_assets.params import Params
 from mlops_assets.storage import Layers
 
-SHOWN = ("column", "verdict", "moved", "p_value", "effect", "missing_current", "new_categories")
+SHOWN = ("column", "verdict", "cause", "moved", "p_value", "effect", "missing_current", "new_categories")
 GATE = "The batch looks like what the champion learned from; warns and never blocks, scores still go out."
 
 
@@ -35,8 +36,15 @@ def why_not(predictions: pd.DataFrame, champion: Champion | None) -> str | None:
 
 
 # Not blocking: where predictions abstain this step is skipped, and Dagster warns of every blocking check that is.
-@checks.table_asset("drift_report", "pandas", checks=(checks.warning("drift_report", "drift", GATE),), blocking=False)
+@checks.table_asset(
+    "drift_report",
+    "pandas",
+    checks=(checks.warning("drift_report", "drift", GATE),),
+    deps=[dg.AssetKey("champion")],
+    blocking=False,
+)
 def drift_report(
+    context: dg.AssetExecutionContext,
     customer_features: pd.DataFrame,
     predictions: pd.DataFrame,
     layers: dg.ResourceParam[Layers],
@@ -49,22 +57,45 @@ def drift_report(
         yield from checks.abstain("drift_report", reason or "", "drift")
         return
     reference = champion.reference
-    assessment = drift.assess_drift(
+    assessment = monthly.assess_month(
         features.model_inputs(reference),
         features.model_inputs(customer_features),
+        earlier=unseen_before(context.partition_key, champion, layers),
         reference_scores=reference.score,
         current_scores=predictions.score,
-        alpha=params.drift.alpha,
-        min_rows=params.drift.min_rows,
+        reference_batches=reference.batch,
+        **params.drift.model_dump(exclude={"reference_months"}),
     )
-    table = drift.findings_table(assessment)
+    table = findings.findings_table(assessment).assign(model_md5=champion.model_md5)
     moved = str(table.moved.iloc[0])
     shown = checks.records(table.loc[1:, list(SHOWN)], limit=30)
-    figures: dict[str, Any] = {"p_value": float(f"{assessment.p_value:.3g}"), "champion": champion.model_md5}
+    figures: dict[str, Any] = {
+        "p_value": float(f"{assessment.p_value:.3g}"),
+        "cause": str(assessment.cause),
+        "champion": champion.model_md5,
+    }
     gate = checks.gate("drift_report", "drift", assessment.verdict, moved, findings=shown, **figures)
     yield from checks.publish(
         "drift_report", table, gate, verdict=str(assessment.verdict), moved=moved, findings=shown, **figures
     )
+
+
+def unseen_before(batch: str, champion: Champion, layers: Layers) -> list[tuple[pd.DataFrame, pd.Series]]:
+    """Inputs and the champion's scores of the batches before this one that it never learned from, oldest first.
+
+    Without those that came through a broken pipe: they would ring for two months more.
+    """
+    earlier = [b for b in layers.batches("customer_features") if champion.as_of < b < batch]
+    score = training.load(champion.model)
+    found = []
+    for before in earlier[1 - monthly.WINDOW :]:
+        if layers.exists("drift_report", before):
+            told = layers.read("drift_report", before)
+            if findings.cause_of(told) is attribution.Cause.PIPE:
+                continue
+        inputs = features.model_inputs(layers.read("customer_features", before))
+        found.append((inputs, pd.Series(score(inputs), index=inputs.index)))
+    return found
 
 
 class Page(dg.Config):
@@ -85,14 +116,15 @@ def evidently_report(
 ) -> checks.Published:
     """Evidently's page for the batch against the champion's reference; on PASS only when asked for."""
     champion = read_champion(layers)
-    verdict = drift.verdict_of(drift_report)
+    verdict = findings.verdict_of(drift_report)
     reason = why_not(predictions, champion)
     if champion is None or reason:
         yield from checks.abstain("evidently_report", reason or "")
         return
-    if verdict is Verdict.PASS and not config.on_demand:
+    if not config.on_demand and (verdict is Verdict.PASS or layers.is_simulated):
+        why = "drift is PASS" if verdict is Verdict.PASS else "this is a simulation"
         yield from checks.abstain(
-            "evidently_report", f"drift is PASS; `mlops report {context.partition_key}` renders it all the same"
+            "evidently_report", f"{why}; `mlops report {context.partition_key}` renders it all the same"
         )
         return
     current = features.model_inputs(customer_features).assign(score=predictions.score)

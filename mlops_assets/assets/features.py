@@ -10,6 +10,7 @@ import pandas as pd
 
 from mlops_assets import checks
 from mlops_assets.churn import features, schemas
+from mlops_assets.maturity import mature
 from mlops_assets.storage import Layers
 
 
@@ -55,16 +56,16 @@ def training_set(
     context: dg.AssetExecutionContext, config: Training, layers: dg.ResourceParam[Layers]
 ) -> checks.Published:
     """Which labelled batches up to as_of a training may see, with digest, rows and weight: a list, not a copy."""
-    mature = layers.batches("labelled_customers")
-    if not mature:
+    known = mature(layers)
+    if not known:
         yield from checks.refuse("training_set", "no month is mature yet: run learn for a month whose outcomes landed")
         return
-    as_of = config.as_of or mature[-1]
-    if as_of not in mature:
-        yield from checks.refuse("training_set", f"as_of {as_of} is not mature; mature are {', '.join(mature)}")
+    as_of = config.as_of or known[-1]
+    if as_of not in known:
+        yield from checks.refuse("training_set", f"as_of {as_of} is not mature; mature are {', '.join(known)}")
         return
     rows = []
-    for batch in (batch for batch in mature if batch <= as_of):
+    for batch in (batch for batch in known if batch <= as_of):
         table = layers.read("labelled_customers", batch)
         facts = {"rows": len(table), "positives": int(table.label.sum()), "weight": float(table.weight.sum())}
         rows.append({"batch": batch, "md5": layers.digest("labelled_customers", batch), **facts})

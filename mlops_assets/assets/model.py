@@ -18,12 +18,11 @@ from mlops_assets.learning import candidates as making
 from mlops_assets.learning import evaluation, explanation, figures, metrics, training
 from mlops_assets.learning.logistic import spline_logistic_fitter
 from mlops_assets.learning.records import Candidates
-from mlops_assets.params import Params
+from mlops_assets.params import MODEL_SECTIONS, Params
 from mlops_assets.provenance import Origin
 from mlops_assets.storage import Bundle, Layers, bytes_table, json_bytes, table_bytes
-from mlops_assets.tracking import Dataset, Untracked, Version
+from mlops_assets.tracking import Dataset, Untracked, Version, forgiving, if_up
 
-MODEL_SECTIONS = ("model", "baseline", "economics")
 PICTURE_DPI = 90
 IMPORTANCES = "The mean absolute SHAP values of every candidate's features keep the contract of importances."
 
@@ -46,7 +45,9 @@ def labelled(rows: pd.DataFrame) -> making.Labelled:
 
 def recipes(params: Params) -> tuple[training.Recipe, ...]:
     """The candidates' recipes under these parameters."""
-    known = params.model.model_dump(exclude={"half_life_batches", "folds", "min_rolling_batches"})
+    known = params.model.model_dump(
+        exclude={"half_life_batches", "folds", "min_rolling_batches", "max_rolling_batches"}
+    )
     base = training.Recipe(name="", half_life_batches=None, **known)
     return making.recipes(base, half_life_batches=params.model.half_life_batches)
 
@@ -60,12 +61,17 @@ def score_all(rows: making.Labelled, params: Params) -> pd.DataFrame:
         {**fitters, making.BASELINE: baseline},
         folds=params.model.folds,
         min_batches=params.model.min_rolling_batches,
+        max_scored=params.model.max_rolling_batches,
         seed=params.model.seed,
     )
 
 
 @checks.table_asset(
-    "churn_model", "catboost", "mlflow", checks=(checks.warning("churn_model", "importances", IMPORTANCES),)
+    "churn_model",
+    "catboost",
+    "mlflow",
+    checks=(checks.warning("churn_model", "importances", IMPORTANCES),),
+    pool=checks.TRAINING,
 )
 def churn_model(
     context: dg.AssetExecutionContext,
@@ -77,8 +83,8 @@ def churn_model(
     origin: dg.ResourceParam[Origin],
 ) -> checks.Published:
     """The challengers: each candidate fitted on everything up to as_of, scored on rows it never saw, registered."""
-    with tracking.run(context, origin) as run_id:
-        tracking.log_training(flat(params), datasets(layers, training_set))
+    with if_up(tracking, context, origin) as (tracker, run_id):
+        tracker.log_training(flat(params), datasets(layers, training_set))
         rows = learned_rows(layers, training_set)
         known = labelled(rows)
         context.log.info(f"scoring {len(rows)} rows out of fold and by rolling origin, then fitting on all of them")
@@ -98,10 +104,14 @@ def churn_model(
         records = registrations(table, training_set, params=history.keep(parameters(params)), origin=origin)
         records = [replace(record, run_id=context.run.run_id, mlflow_run_id=run_id) for record in records]
         numbers = {record.candidate: history.register(record) for record in records}
-        for row in table.to_dict("records"):
-            made = fitted[row["candidate"]].model
-            tracking.register(version(row, made, history.find(row["model_md5"])), known.X)
-        tracking.point("challenger", str(table.model_md5.iloc[0]))
+        versions = [
+            version(row, fitted[row["candidate"]].model, history.find(row["model_md5"]))
+            for row in table.to_dict("records")
+        ]
+        with forgiving(context):
+            for made in versions:
+                tracker.register(made, known.X)
+            tracker.point("challenger", versions[0].model_md5)
         files = {f"{md5(made.model)}.cbm": made.model for made in fitted.values()}
         files[f"{table.scores_md5.iloc[0]}.parquet"] = table_bytes(scores)
         explanation.Importances.validate(importances, lazy=True)
@@ -115,7 +125,7 @@ def churn_model(
             candidates=checks.records(table.drop(columns=["scores_md5", "training_md5", "params_md5"])),
             importances=shown,
             registered_versions={name: number or "none" for name, number in numbers.items()},
-            **tracking.links(run_id),
+            **tracker.links(run_id),
         )
 
 
@@ -253,8 +263,8 @@ def model_evaluation(
     )
     pictures = draw(scores, churn_model, features.model_inputs(rows), layers, params)
     overall = table.query("cut == 'overall'")
-    with tracking.run(context, origin) as run_id:
-        tracking.log_evaluation(by_name(overall, ["candidate", "scheme", "metric"]), pictures, table)
+    with if_up(tracking, context, origin) as (tracker, run_id), forgiving(context):
+        tracker.log_evaluation(by_name(overall, ["candidate", "scheme", "metric"]), pictures, table)
     own = overall.query("candidate == @making.ALL_HISTORY and scheme == 'out_of_fold'")
     yield from checks.publish(
         "model_evaluation",
@@ -264,7 +274,7 @@ def model_evaluation(
         segments=checks.records(weakest(table), limit=40),
         **{name: round(value, 4) for name, value in by_name(own, ["metric"]).items()},
         **{name.removesuffix(".png"): checks.picture(png) for name, png in pictures.items()},
-        **tracking.links(run_id),
+        **tracker.links(run_id),
     )
 
 

@@ -4,7 +4,7 @@ import dagster as dg
 import pandas as pd
 
 from mlops_assets import checks
-from mlops_assets.assets.promotion import champion
+from mlops_assets.assets.champion import champion
 from mlops_assets.champions import read_champion
 from mlops_assets.churn import features, offers, schemas
 from mlops_assets.learning import explanation, training

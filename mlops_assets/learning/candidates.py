@@ -7,6 +7,7 @@ the model had learned from, an outcome gate rings falsely in a fifth of quiet mo
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from mlops_assets.learning.evaluation import OutOfSampleScores
 from mlops_assets.learning.inputs import Fitter
 from mlops_assets.learning.training import Recipe, fit, out_of_fold, rolling_origin
 
+WORKERS = 2  # fits at the same time; more than that and a small machine has nothing left for its other runs
 ALL_HISTORY, RECENCY_WEIGHTED, BASELINE = "all_history", "recency_weighted", "spline_logistic"
 
 
@@ -54,20 +56,30 @@ def fit_twice(rows: Labelled, recipe: Recipe) -> Fitted:
 
 
 def out_of_sample(
-    rows: Labelled, fitters: Mapping[str, Fitter], *, folds: int, min_batches: int, seed: int
+    rows: Labelled,
+    fitters: Mapping[str, Fitter],
+    *,
+    folds: int,
+    min_batches: int,
+    seed: int,
+    max_scored: int | None = None,
 ) -> pd.DataFrame:
-    """`OutOfSampleScores` of each fitter: every row out of fold, and each month with `min_batches` before it."""
+    """`OutOfSampleScores` of each fitter: every row out of fold, and the newest months with `min_batches` before them.
+
+    `max_scored`: how many of those months, all if it is None.
+    """
     known = {"weights": rows.weights, "batches": rows.keys.batch}
-    parts = []
-    for name, fitter in fitters.items():
-        schemes = {
-            "out_of_fold": out_of_fold(
-                rows.X, rows.y, fitter=fitter, folds=folds, seed=seed, groups=rows.keys.customer_id, **known
-            ),
-            "rolling_origin": rolling_origin(rows.X, rows.y, fitter=fitter, min_batches=min_batches, **known),
-        }
-        for scheme, scored in schemes.items():
-            facts = rows.keys.assign(label=rows.y, weight=rows.weights).loc[scored.index]
-            parts.append(facts.join(scored).assign(candidate=name, scheme=scheme))
+
+    def held_out(fitter: Fitter) -> pd.DataFrame:
+        return out_of_fold(rows.X, rows.y, fitter=fitter, folds=folds, seed=seed, groups=rows.keys.customer_id, **known)
+
+    def from_the_past(fitter: Fitter) -> pd.DataFrame:
+        return rolling_origin(rows.X, rows.y, fitter=fitter, min_batches=min_batches, max_scored=max_scored, **known)
+
+    schemes = {"out_of_fold": held_out, "rolling_origin": from_the_past}
+    calls = [(name, scheme, fitter) for name, fitter in fitters.items() for scheme in schemes]
+    with ThreadPoolExecutor(WORKERS) as pool:  # each fit has one thread, so that its bytes are the same anywhere
+        scored = list(pool.map(lambda call: schemes[call[1]](call[2]).assign(candidate=call[0], scheme=call[1]), calls))
+    parts = [rows.keys.assign(label=rows.y, weight=rows.weights).loc[part.index].join(part) for part in scored]
     columns = list(OutOfSampleScores.to_schema().columns)
     return pd.concat(parts, ignore_index=True)[columns].astype({"label": np.int64, "score": np.float64})

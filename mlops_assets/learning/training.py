@@ -169,17 +169,25 @@ def out_of_fold(
 
 
 def rolling_origin(
-    X: pd.DataFrame, y: ArrayLike, *, weights: ArrayLike, batches: ArrayLike, fitter: Fitter, min_batches: int
+    X: pd.DataFrame,
+    y: ArrayLike,
+    *,
+    weights: ArrayLike,
+    batches: ArrayLike,
+    fitter: Fitter,
+    min_batches: int,
+    max_scored: int | None = None,
 ) -> pd.DataFrame:
     """`fold` (the batch scored) and `score` by a model that learned from the batches before it; index and order of `X`.
 
     Only rows of batches that at least `min_batches` (>= 1) others precede; no row at all where there is no such batch.
+    Of those the newest `max_scored`, all if it is None: each takes a fit of its own.
     """
     if min_batches < 1:
         message = f"min_batches is {min_batches}, a month must have 1 before it at least to be scored from the past."
         raise ValueError(message)
     months = np.asarray(batches, dtype=str)
-    scored = np.unique(months)[min_batches:]
+    scored = np.unique(months)[min_batches:][-max_scored if max_scored else None :]
     splits = ((str(month), np.flatnonzero(months < month), np.flatnonzero(months == month)) for month in scored)
     return _score(splits, X, y, weights=weights, batches=batches, fitter=fitter)
 

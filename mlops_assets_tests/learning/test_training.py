@@ -29,7 +29,7 @@ from mlops_assets.learning.training import (
 )
 
 Labels = NDArray[np.int64]
-Known = dict[str, NDArray[Any]]
+Known = dict[str, Any]
 
 months = st.lists(st.integers(0, 40), min_size=1, max_size=30)
 

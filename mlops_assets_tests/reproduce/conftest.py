@@ -170,7 +170,7 @@ def original(empty_site: Callable[[Path], Site], shared_folder: Path) -> Site:
         shutil.rmtree(root, ignore_errors=True)
         site = empty_site(root)
         site.commit("Train the first model")
-        site.mlops("demo")
+        site.mlops("demo", "--sample")
         (root / "done").touch()
     return site
 

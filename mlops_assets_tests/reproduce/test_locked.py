@@ -33,7 +33,7 @@ def moved_on(empty_site: "Callable[[Path], Site]", tmp_path_factory: pytest.Temp
     lock = (site.repository / LOCK).read_bytes()
     folder = site.home / "cache" / "environments"
     python = environments.locked(lock, python="3.11", folder=folder, project=PROJECT, tell=print)
-    site.with_python(python).mlops("demo")
+    site.with_python(python).mlops("demo", "--sample")
     for name, content in today.items():
         (site.repository / name).write_bytes(content)
     site.commit("Move on to the newer CatBoost")

@@ -1,0 +1,64 @@
+"""Decides what must be made again after a batch changed or came late: its labels, and the judgement of those after it.
+
+Told from what was made, in the order in which it was, so that a lost cursor asks for the same. A key counts how often
+the batch changed: the same change asks once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlops_assets.history import Made
+
+AFFECTED = 2
+"""Batches after a changed one that are judged together with it (`gates.monthly.WINDOW`, less itself)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUp:
+    """A job to run for a batch, and the key by which it is asked for once."""
+
+    job: str
+    batch: str
+    run_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Of one batch's table: how many versions there were in turn, the newest, and where in the record it came."""
+
+    count: int
+    digest: str
+    position: int
+
+
+def followups(made: Sequence[Made]) -> list[FollowUp]:
+    """What is to be run again; `made`: everything, oldest first."""
+    features = changes(made, "customer_features")
+    reports = {record.batch: position for position, record in enumerate(made) if record.asset == "drift_report"}
+    labelled = {record.batch: record for record in made if record.asset == "labelled_customers"}
+    found = [
+        FollowUp("learn", batch, f"learn:{batch}:again:{change.count}:{change.digest[:12]}")
+        for batch, change in sorted(features.items())
+        if batch in labelled and labelled[batch].inputs.get(f"customer_features@{batch}") != change.digest
+    ]
+    batches = sorted(features)
+    for batch, change in sorted(features.items()):
+        after = batches[batches.index(batch) + 1 :][:AFFECTED]
+        found += [
+            FollowUp("rescore", later, f"rescore:{later}:after:{batch}:{change.count}")
+            for later in after
+            if reports.get(later, change.position) < change.position
+        ]
+    return found
+
+
+def changes(made: Sequence[Made], asset: str) -> dict[str, Changes]:
+    """How often each batch of an asset changed; the same bytes again are no change."""
+    found: dict[str, Changes] = {}
+    for position, record in enumerate(made):
+        if record.asset != asset or record.batch is None:
+            continue
+        before = found.get(record.batch)
+        if before is None or before.digest != record.md5:
+            found[record.batch] = Changes(before.count + 1 if before else 1, record.md5, position)
+    return found
