@@ -284,7 +284,7 @@ def demo(source: str, work: Path, runs: int, *, cold: bool) -> Iterator[str]:
         cost = measure(("make", "demo"), home=home, cwd=clone)
         click.echo(f"make demo {number}/{runs}: {cost.wall:.1f} s, {cost.cpu:.1f} s of CPU", err=True)
         found.append((cost,))
-    yield from lines("`make demo`, warm", found[1:], (DEMO(60),))
+    yield from lines("`make demo`, warm", found[1:], (DEMO(150),))
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def main_reproduce(work: Path, runs: int) -> Iterator[str]:
     """`mlops reproduce champion` beside `mlops retrain`, both in a clone of the last commit."""
     clone, home, kept = work / "clone", work / "home", work / "kept"
     measure(("git", "clone", "--quiet", str(ROOT), str(clone)), home=work / "nowhere", cwd=work)
-    measure((*MLOPS, "demo"), home=home, cwd=clone)
+    measure((*MLOPS, "demo", "--sample"), home=home, cwd=clone)
     shutil.copytree(home, kept, symlinks=True)
     found = Found()
     for number in range(runs + 1):
@@ -128,7 +128,7 @@ def share_of_a_run(work: Path, runs: int) -> Iterator[str]:
     """A month scored with and without versions kept: the share of the run that they cost."""
     template, home = work / "scored", work / "home"
     shutil.rmtree(home, ignore_errors=True)
-    measure((*MLOPS, "demo"), home=home)
+    measure((*MLOPS, "demo", "--sample"), home=home)
     measure((*MLOPS, "deal"), home=home)
     shutil.copytree(home, template, symlinks=True)
     found = Found()
@@ -160,7 +160,7 @@ def growth(work: Path) -> Iterator[str]:
     home = work / "home"
     months = MONTHS - 6
     shutil.rmtree(home, ignore_errors=True)
-    measure((*MLOPS, "demo"), home=home)
+    measure((*MLOPS, "demo", "--sample"), home=home)
     before = sizes(home)
     apart(operate_on, str(home), months)
     after = sizes(home)
