@@ -108,7 +108,7 @@ def refuse_missing(layer: str, upstream: set[str], layers: Layers) -> None:
 
 
 def steps_of(layer: str, resources: Mapping[str, Any]) -> list[Step]:
-    """The runs that make a layer, in order: the protocol that `mlops demo` follows too (docs/reproduce.md)."""
+    """The runs that make a layer, in order: the protocol that `mlops demo --sample` follows too (docs/reproduce.md)."""
     layers: Layers = resources["layers"]
     params: Params = resources["params"]
     if layer == "raw":

@@ -43,7 +43,7 @@ class Quality(Section):
 
 
 class Sample(Section):
-    """The protocol of `make demo` and `dvc repro`."""
+    """The protocol of `mlops demo --sample` and `dvc repro`."""
 
     seed: int = Field(ge=0, description="deals the source table into months")
     as_of: Month

@@ -6,7 +6,7 @@ import dagster as dg
 
 from mlops_assets import checks
 from mlops_assets.churn import reading, schemas
-from mlops_assets.history import Unrecorded
+from mlops_assets.history import Made, Unrecorded
 from mlops_assets.landing import Inbox
 
 NEWS = "Nothing odd about the file: no foreign column, no byte order mark, plain line ends."
@@ -25,7 +25,18 @@ def land(
     history.keep(content)  # the next delivery of the month replaces the file in the inbox
     new = checks.news(name, news_table(landed.news), f"{len(landed.news)} things are odd about the file")
     digest = str(landed.rows.source_md5.iloc[0])
-    yield from checks.publish(name, landed.rows, new, note=f"{len(landed.rows)} rows landed", file_md5=digest)
+    note, facts = f"{len(landed.rows)} rows landed", {"file_md5": digest}
+    if before := delivered_before(name, batch, digest, history):
+        note += f"; delivery {len(before) + 1} of this month, replaces the one with md5 {before[-1]}"
+        facts |= {"replaces": before[-1]}
+    yield from checks.publish(name, landed.rows, new, note=note, **facts)
+
+
+def delivered_before(name: str, batch: str, digest: str, history: Unrecorded) -> list[str]:
+    """Digests of the batch's earlier deliveries with other bytes than `digest`, oldest first."""
+    file = f"{name.removeprefix('raw_')}/{batch}.csv"
+    told = [made.inputs.get(file, "") for made in history.read(Made) if (made.asset, made.batch) == (name, batch)]
+    return [known for known in dict.fromkeys(told) if known not in {"", digest}]
 
 
 def news_table(news: tuple[reading.News, ...]) -> dict[str, list[Any]]:

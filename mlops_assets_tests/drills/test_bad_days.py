@@ -8,9 +8,11 @@ from sqlalchemy.exc import OperationalError
 
 from mlops_assets import operate
 from mlops_assets.cli import main
+from mlops_assets.files import md5
 from mlops_assets.history import Registered
 from mlops_assets.home import Home, history_of
 from mlops_assets.naming import names
+from mlops_assets.operate import System
 from mlops_assets.storage import Layers, table_bytes
 from mlops_assets.versions import Past
 
@@ -27,6 +29,16 @@ def test_what_is_read_is_kept_though_another_wrote_it(copied_home: Home) -> None
     layers.path("labelled_customers", "2024-03").write_bytes(content)
     layers.read("labelled_customers", "2024-03")
     assert store.get(layers.digest("labelled_customers", "2024-03")) == content
+
+
+def test_a_month_delivered_again_with_other_bytes_is_marked(copied: System) -> None:
+    assert "replaces" not in copied.run("score", "2024-06").materialized["raw_customers"]
+    before = copied.inbox.read("customers", "2024-06")
+    copied.inbox.put("2024-06", {"customers": b"\n".join(before.split(b"\n")[:-2]) + b"\n"})
+    ran = copied.run("score", "2024-06")
+    assert ran.materialized["raw_customers"]["replaces"] == md5(before)
+    said = [str(check.description) for check in ran.checks if check.asset_key.to_user_string() == "raw_customers"]
+    assert any("delivery 2 of this month" in text for text in said)
 
 
 def test_the_inputs_of_every_registered_version_are_looked_for(demo_home: Home) -> None:
