@@ -21,11 +21,19 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def said(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
-    """What a person said, which must not be blank: it stands in the history for ever."""
-    if text is not None and not text.strip():
+    """What a person said, on one line; it must not be blank, since it stands in the history for ever."""
+    if text is None:
+        return None
+    plain = on_one_line(text)
+    if not plain:
         message = "it must not be blank."
         raise click.BadParameter(message)
-    return text
+    return plain
+
+
+def on_one_line(text: str) -> str:
+    """The text without line breaks and a terminal's control signs, which could fake another entry of a list."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def signature(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,13 +136,20 @@ def decline(actor: str | None, reason: str) -> None:
 @signature
 def reset(actor: str | None, reason: str) -> None:
     """Close the breaker: let the loop train again after challengers without gain."""
+    from mlops_assets import loop
+    from mlops_assets.gates.retraining import streak
     from mlops_assets.history import Signed
+    from mlops_assets.storage import Layers
 
     with running() as opened:
         kept = opened.resources["history"]
         attempts = trainings.attempts_of(kept, opened.instance)
         if not attempts:
             refuse("nothing was ever trained here.")
+        layers = Layers(opened.home.layers)
+        facts = loop.facts(layers, kept, opened.instance, opened.params)
+        if streak(facts) < opened.params.loop.breaker:
+            refuse("the breaker is not open. `mlops status` says what the loop waits for.")
         kept.add(Signed("reset", actor or getpass.getuser(), reason, attempt=attempts[-1].run_key))
         click.echo("the breaker is closed; the next cause starts a training")
 
@@ -187,7 +202,7 @@ def play(*, months: int, scenario: str, seed: int, rows: int | None = None) -> l
     """Play, with progress on stderr; a wrong call ends the process with 2."""
     import logging
 
-    from mlops_assets.churn.scenarios import parse
+    from mlops_assets.churn.scenarios import SCENARIOS, parse
     from mlops_assets.recovery import InUseError, occupied
     from mlops_assets.simulate import OtherHomeError, Plan, simulate
 
@@ -201,6 +216,8 @@ def play(*, months: int, scenario: str, seed: int, rows: int | None = None) -> l
         os.environ.pop(variable, None)
     logging.getLogger("mlops_assets.alerts").setLevel(logging.ERROR)
     with running() as opened:
+        if SCENARIOS[name].needs_offers and not opened.params.offers.enabled:
+            refuse(f"{name} needs offers: copy params.yaml, set offers.enabled to true, and name it in MLOPS_PARAMS.")
         try:
             with occupied(opened.home):
                 wanted = Plan(name, at, seed, rows)

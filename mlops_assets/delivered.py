@@ -25,6 +25,7 @@ from mlops_assets.partitions import MONTH
 BYTES, LOOKS = 12, 8
 MOST_READ = 2**28  # bytes read in one tick; the rest waits for the next
 FORMAT = 1
+TORN = 60  # so many times longer a file is left alone that ends in the middle of a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,14 @@ class Look:
     """How the state machine sees the world; each is called only where something changed.
 
     `digest`: md5 of a file by its name, `customers/2024-01.csv`; None when it is gone meanwhile. `made`: the bytes that
-    became raw tables, by name, oldest first. `is_ready`: whether a kind of a batch may be processed yet.
+    became raw tables, by name, oldest first. `is_ready`: whether a kind of a batch may be processed yet. `is_torn`:
+    whether a file ends in the middle of a line, as one does whose writer pauses.
     """
 
     digest: Callable[[str], str | None]
     made: Callable[[], Mapping[str, Sequence[str]]]
     is_ready: Callable[[str, str], bool] = lambda _kind, _batch: True
+    is_torn: Callable[[str], bool] = lambda _name: False
 
 
 def take(
@@ -106,7 +109,12 @@ def take(
     memory = recall(cursor)
     changed = {name: stamp for name, stamp in listing.items() if not is_known(memory, name, stamp)}
     seen = {name: first_seen(memory, name, stamp, now) for name, stamp in changed.items()}
-    settled = {n: stamp for n, stamp in changed.items() if is_settled(stamp, seen[n], now=now, settle=settle)}
+    settled = {
+        name: stamp
+        for name, stamp in changed.items()
+        if is_settled(stamp, seen[name], now=now, settle=settle)
+        and (is_settled(stamp, seen[name], now=now, settle=settle * TORN) or not look.is_torn(name))
+    }
     chosen = choose(settled, look.is_ready)
     made = look.made() if chosen else {}
     taken, found, looked = dict(memory.taken), list[Delivery](), 0
@@ -238,3 +246,11 @@ def became_raw(records: Iterable[Made]) -> dict[str, list[str]]:
                 if digests[-1:] != [digest]:
                     digests.append(digest)
     return found
+
+
+def ends_torn(inbox: Inbox, name: str) -> bool:
+    """Whether a file's last line has no end; nothing is said of one that cannot be read, its run tells that."""
+    try:
+        return not inbox.read(*parts(name)).endswith((b"\n", b"\r"))
+    except FileRefused:
+        return False

@@ -11,18 +11,27 @@ from urllib.request import url2pathname
 
 DATABASE = "mlflow/mlflow.db"
 ARTIFACTS = "/mlflow/artifacts"
+# No database, or not MLflow's: the home opens all the same, since scoring goes on without MLflow.
+DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
 
 
 def relocate(root: Path, experiment: str) -> str | None:
     """Let MLflow's database in the home `root` name the files of this home.
 
-    Returns the address that the home had before, None when it did not move or the artifacts lie elsewhere (in S3).
+    Returns the address that the home had before, None when it did not move, the artifacts lie
+    elsewhere (in S3), or the database is damaged.
     """
     path = root / DATABASE
     if not path.is_file():
         return None
     with closing(sqlite3.connect(path, timeout=60)) as database:
-        found = database.execute("select artifact_location from experiments where name = ?", (experiment,)).fetchone()
+        query = "select artifact_location from experiments where name = ?"
+        try:
+            found = database.execute(query, (experiment,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode in DAMAGED:
+                return None
+            raise
         new = root.as_uri()
         if found is None or found[0] == new + ARTIFACTS or not found[0].startswith("file:"):
             return None

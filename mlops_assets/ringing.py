@@ -150,17 +150,21 @@ def trained(facts: Facts, history: Unrecorded, params: Params) -> Iterator[Alert
     """What became of the newest trainings, and what only a person can go on with."""
     newest = max(facts.batches, default="")
     crowned = {champion.verdict_md5: champion for champion in history.read(Crowned)}
-    for verdict in history.read(Judged)[-RECENT:]:
+    recent = history.read(Judged)[-RECENT:]
+    for verdict in recent:
         champion = crowned.get(verdict.verdict_md5)
         if champion or verdict.verdict == Verdict.FAIL:
             told = alarms.decided(
                 Verdict(verdict.verdict), verdict.run_id, verdict.why, champion.version if champion else None
             )
+        elif verdict.is_outage:
+            if verdict is not recent[-1]:
+                continue  # it is over
+            # Another incident than a month too few, and it may follow one.
+            told = alarms.outage("promotion", verdict.batch, verdict.why)
         else:
-            # An outage is another incident than a month too few, and may follow one.
             # A change is asked about in each month until enough have matured: that is one incident.
-            subject = f"{verdict.batch} (outage)" if verdict.is_outage else since(verdict)
-            told = alarms.undecided("promotion", subject, Verdict(verdict.verdict), verdict.why)
+            told = alarms.undecided("promotion", since(verdict), Verdict(verdict.verdict), verdict.why)
         if told:
             yield told
     decided = [attempt for attempt in facts.attempts if attempt.ended in DECIDED]

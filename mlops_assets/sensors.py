@@ -54,6 +54,7 @@ def landing(
         digest=lambda name: delivered.digest_of(inbox, name),
         made=lambda: delivered.became_raw(history.read(Made)),
         is_ready=is_ready,
+        is_torn=lambda name: delivered.ends_torn(inbox, name),
     )
     turn = delivered.take(
         known.get("taken"),

@@ -16,7 +16,9 @@ from mlops_assets.landing import Inbox
 from mlops_assets.params import Params
 from mlops_assets.storage import Layers
 
-NEEDS = frozenset({Kind.RUN, Kind.CALL, Kind.PIPE, Kind.OVERDUE, Kind.QUARANTINE, Kind.SENSOR, Kind.APPROVAL})
+NEEDS = frozenset(
+    {Kind.RUN, Kind.CALL, Kind.PIPE, Kind.OVERDUE, Kind.QUARANTINE, Kind.SENSOR, Kind.APPROVAL, Kind.OUTAGE}
+)
 """Alerts that somebody has to do something about; the others only tell."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from mlops_assets import cli_loop
 from mlops_assets.cli import main
 from mlops_assets.files import md5
 from mlops_assets.history import Crowned, History, Judged, Signed
@@ -133,6 +134,8 @@ def test_a_failed_run_needs_a_person_until_the_month_is_scored(changing: Mlops) 
         (["decline", "--reason", "x"], "no challenger waits for approval."),
         (["decline", "--reason", " "], "it must not be blank"),
         (["reset", "--reason", " "], "it must not be blank"),
+        (["reset", "--reason", "why not"], "the breaker is not open"),
+        (["simulate", "--scenario", "offers_work"], "offers_work needs offers"),
     ],
 )
 def test_a_wrong_call_is_refused_with_2_says_why_and_changes_nothing(call: list[str], why: str, calm: Mlops) -> None:
@@ -294,3 +297,7 @@ def test_the_breaker_needs_a_person_until_it_is_reset(changing: Mlops, models: d
     assert "mlops reset" in said.stdout
     assert changing("reset", "--reason", "the months were odd").exit_code == 0
     assert changing("status").exit_code == 0
+
+
+def test_a_reason_stands_on_one_line_and_moves_no_cursor() -> None:
+    assert cli_loop.on_one_line("line 1\nline 2 \x1b[31mred") == "line 1 line 2 [31mred"

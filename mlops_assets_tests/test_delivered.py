@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mlops_assets import delivered
-from mlops_assets.delivered import Delivery, Look, Stamp, Turn, became_raw, digest_of, listed, take
+from mlops_assets.delivered import Delivery, Look, Stamp, Turn, became_raw, digest_of, ends_torn, listed, take
 from mlops_assets.files import md5
 from mlops_assets.history import Made
 from mlops_assets.landing import Inbox
@@ -435,3 +435,20 @@ def test_the_kernel_gives_a_file_put_again_another_look() -> None:
             inbox.put("2024-03", {"customers": content})
             looks.add(listed(inbox)[FILE].changed_ns)
         assert len(looks) == 3
+
+
+def test_a_file_that_ends_in_the_middle_of_a_line_is_left_alone_for_longer(world: World) -> None:
+    world.put(b"a line\nhalf a li")
+    (stamp,) = world.listing().values()
+    began = stamp.changed_ns / 1e9
+    look = Look(world.digest, world.history, is_torn=lambda _: True)
+    ticks = [take(None, world.listing(), look, now=began + after, settle=5.0, limit=9) for after in (6, 299, 301)]
+    assert [turn.growing for turn in ticks] == [(FILE,), (FILE,), ()]
+    assert len(ticks[-1].deliveries) == 1
+
+
+def test_a_file_is_torn_when_its_last_line_has_no_end(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, 1000)
+    inbox.put("2024-03", {"customers": b"a\nb"})
+    inbox.put("2024-04", {"customers": b"a\nb\r\n"})
+    assert [ends_torn(inbox, f"customers/2024-{month}.csv") for month in ("03", "04", "05")] == [True, False, False]

@@ -50,6 +50,14 @@ def test_a_home_without_a_registry_has_nothing_to_relocate(tmp_path: Path) -> No
     assert relocate(tmp_path, EXPERIMENT) is None
 
 
+@pytest.mark.parametrize("content", [b"", b"no database " * 1000])
+def test_a_home_opens_though_its_registry_is_damaged(tmp_path: Path, params: Params, content: bytes) -> None:
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow" / "mlflow.db").write_bytes(content)
+    with operate.system(Home(tmp_path), params):
+        pass
+
+
 def test_the_registered_champion_of_a_moved_home_is_loaded_from_where_it_lies_now(moved: Home, params: Params) -> None:
     import mlflow
 

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     SENSOR = "sensor"
     APPROVAL = "approval"
     DECISION = "decision"
+    OUTAGE = "outage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,12 @@ def undecided(gate: str, subject: str, verdict: Verdict, why: str) -> Alert | No
         return None
     step = f"Nothing is changed by it. If the reason does not go away by itself, see `mlops status`; gate: {gate}."
     return Alert(Kind.GATE, f"unknown:{gate}:{subject}", f"{gate} of {subject} cannot tell", why, step)
+
+
+def outage(gate: str, subject: str, why: str) -> Alert:
+    """A gate cannot tell because something is down: it is tried again by itself, but somebody has to mend that."""
+    step = "Mend what is down; the loop tries again by itself, with pauses that double, and scores meanwhile."
+    return Alert(Kind.OUTAGE, f"outage:{gate}:{subject}", f"{gate} of {subject} met an outage", why, step)
 
 
 def broken_pipe(batch: str, digest: str, moved: str) -> Alert:

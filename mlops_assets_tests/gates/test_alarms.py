@@ -16,6 +16,7 @@ from mlops_assets.gates.alarms import (
     decided,
     failed_run,
     months,
+    outage,
     outcomes_overdue,
     quarantine_near,
     sensor_stopped,

@@ -116,7 +116,7 @@ def test_what_was_trained_in_an_outage_is_in_the_history_and_the_store(outage: O
 
 
 def test_a_person_hears_of_the_outage(outage: Outage) -> None:
-    assert f"promotion of {NEWEST} (outage) cannot tell" in outage.alerts
+    assert f"promotion of {NEWEST} met an outage" in outage.alerts
 
 
 def test_no_attempt_is_spent_while_the_outage_lasts(outage: Outage) -> None:
