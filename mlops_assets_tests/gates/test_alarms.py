@@ -47,6 +47,7 @@ def test_every_alert_says_what_happened_and_what_to_do_next() -> None:
         broken_pipe("2024-07", "digest", "total_charges in cents"),
         called("breaker:key", "3 in a row"),
         called("attempts:key", "3 failed"),
+        outage("promotion", "2024-07", "the registry cannot be asked"),
         approval_waiting("4", "gain .03", "2024-07"),
         decided(Verdict.PASS, "run", "gain .03", 4),
         decided(Verdict.FAIL, "run", "no gain", 4),
