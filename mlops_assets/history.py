@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -120,8 +120,30 @@ class Signed:
     when: str = ""
 
 
-Record = TypeVar("Record", Made, Registered, Judged, Crowned, Signed)
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What was accepted although a gate speaks against it, by whom and why (`acceptances` says which records hold).
+
+    `what`: `outcomes` of `batch` as evidence, `md5` the digest of labelled_customers; or `change`, first seen in
+    `batch`, as the new normal of the `champion` (its model's digest): `batches` join its reference. `figures` are
+    those that it was judged by. `is_taken_back`: the record takes an earlier one back.
+    """
+
+    what: str
+    batch: str
+    actor: str
+    reason: str
+    md5: str | None = None
+    batches: tuple[str, ...] = ()
+    champion: str | None = None
+    figures: dict[str, str] = field(default_factory=dict)
+    is_taken_back: bool = False
+    when: str = ""
+
+
+Record = TypeVar("Record", Made, Registered, Judged, Crowned, Signed, Accepted)
 FILES: dict[type, str] = {
+    Accepted: "accepted.jsonl",
     Signed: "signatures.jsonl",
     Made: "datasets.jsonl",
     Registered: "versions.jsonl",
@@ -133,7 +155,7 @@ FILES: dict[type, str] = {
 class Unrecorded:
     """No history and no store: every call does nothing. The form of `History`, and its base."""
 
-    def add(self, record: Made | Judged | Crowned | Signed) -> None:
+    def add(self, record: Made | Judged | Crowned | Signed | Accepted) -> None:
         """Append a record."""
 
     def register(self, record: Registered) -> int | None:
@@ -177,7 +199,7 @@ class History(Unrecorded):
     root: Path
     store: Store
 
-    def add(self, record: Made | Judged | Crowned | Signed) -> None:
+    def add(self, record: Made | Judged | Crowned | Signed | Accepted) -> None:
         """Append a record with the time it is; a champion, only if it is not the one that scores already."""
         with self.locked(type(record)) as file:
             if isinstance(record, Crowned) and (known := self.read(Crowned)) and known[-1].champion == record.champion:
@@ -240,7 +262,7 @@ def is_rolled_back(signed: list[Signed], crowned: list[Crowned]) -> bool:
     return bool(crowned) and crowned[-1].verdict_md5 in back
 
 
-def append(descriptor: int, record: Made | Registered | Judged | Crowned | Signed) -> None:
+def append(descriptor: int, record: Made | Registered | Judged | Crowned | Signed | Accepted) -> None:
     """Write a record as one line and flush it; a torn line before it is ended first."""
     line = json.dumps(asdict(record), sort_keys=True).encode() + b"\n"
     size = os.fstat(descriptor).st_size
