@@ -108,9 +108,9 @@ class Evaluation(Section):
 class Floors(Section):
     """What every champion must reach, the first too."""
 
-    min_gain_over_prevalence: float = Field(ge=0, le=1, description="log-loss, nats; lower end of its interval")
-    max_calibration_error: Share
-    max_loss_behind_baseline: float = Field(ge=0, le=1, description="log-loss, nats")
+    min_gain_over_prevalence: float = Field(ge=0, le=1, description="share of the prevalence's log-loss; lower end")
+    max_calibration_error: float = Field(ge=0, le=1, description="standard deviations of the label, beyond chance")
+    max_loss_behind_baseline: float = Field(ge=0, le=1, description="share of the prevalence's log-loss")
 
 
 class Promotion(Section):
@@ -119,9 +119,11 @@ class Promotion(Section):
     months: int = Field(ge=1, le=24, description="newest mature months compared, all newer than the champion's as_of")
     interval: float = Field(gt=0.5, lt=1)
     min_relative_gain: float = Field(ge=0, lt=1, description="share of the champion's log-loss")
-    max_auc_loss: float = Field(ge=0, lt=1)
-    segment_tolerance: float = Field(ge=0, le=1, description="log-loss a segment may lose for certain, nats")
-    min_rows: int = Field(ge=10, description="compared rows below which the verdict is UNKNOWN")
+    max_auc_loss: float = Field(ge=0, lt=1, description="area that must not be proven lost")
+    segment_tolerance: float = Field(
+        ge=0, le=1, description="share of the champion's log-loss in a segment that it may lose for certain"
+    )
+    min_rows: int = Field(ge=10, description="effective rows compared below which the verdict is UNKNOWN")
     approval: Literal["automatic", "manual"] = Field(description="manual: a PASS waits for a person's signature")
 
 

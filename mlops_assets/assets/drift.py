@@ -64,6 +64,9 @@ def drift_report(
         reference_scores=reference.score,
         current_scores=predictions.score,
         reference_batches=reference.batch,
+        reference_keys=reference.customer_id,
+        current_keys=customer_features.customer_id,
+        batch=context.partition_key,
         **params.drift.model_dump(exclude={"reference_months"}),
     )
     table = findings.findings_table(assessment).assign(model_md5=champion.model_md5)
@@ -80,8 +83,8 @@ def drift_report(
     )
 
 
-def unseen_before(batch: str, champion: Champion, layers: Layers) -> list[tuple[pd.DataFrame, pd.Series]]:
-    """Inputs and the champion's scores of the batches before this one that it never learned from, oldest first.
+def unseen_before(batch: str, champion: Champion, layers: Layers) -> list[monthly.Batch]:
+    """The batches before this one that the champion never learned from, with its scores, oldest first.
 
     Without those that came through a broken pipe: they would ring for two months more.
     """
@@ -93,8 +96,9 @@ def unseen_before(batch: str, champion: Champion, layers: Layers) -> list[tuple[
             told = layers.read("drift_report", before)
             if findings.cause_of(told) is attribution.Cause.PIPE:
                 continue
-        inputs = features.model_inputs(layers.read("customer_features", before))
-        found.append((inputs, pd.Series(score(inputs), index=inputs.index)))
+        table = layers.read("customer_features", before)
+        inputs = features.model_inputs(table)
+        found.append(monthly.Batch(inputs, score(inputs), table.customer_id, before))
     return found
 
 

@@ -60,8 +60,8 @@ def outcome_report(
     reference = champion.reference
     scored = rows.assign(score=training.load(champion.model)(features.model_inputs(rows)))
     assessment = promises.assess_promises(
-        reference,
-        scored,
+        reference.assign(key=reference.customer_id),
+        scored.assign(key=scored.customer_id),
         segments=features.segments(rows).drop(columns=KEYS),
         reference_segments=features.segments(reference).drop(columns=KEYS),
         **params.outcomes.model_dump(),

@@ -141,6 +141,7 @@ def judge(
             baseline.score,
             # On rows weighted as it learns them: a model of recent months promises nothing about old ones.
             weights=own.weight * training.recency_weights(own.batch, half_life_batches=half_lives[name]),
+            keys=own.customer_id,
             described=bool(row["description"]),
             reproducible=bool(row["is_reproducible"]),
             **params.floors.model_dump(),
@@ -166,9 +167,16 @@ def compare(
 ) -> promotion.Comparison:
     """A candidate's rolling-origin scores against the frozen champion's, on the newest months newer than its as_of."""
     limits = params.promotion
-    known = {str(batch): int(count) for batch, count in rolling.batch.value_counts().items()}
     after = max(champion.as_of, next_batch(since, -1)) if since else champion.as_of
-    window = asking.months_to_compare(known, after=after, months=limits.months, min_rows=limits.min_rows)
+    window = asking.months_to_compare(
+        rolling.batch,
+        rolling.label,
+        keys=rolling.customer_id,
+        weights=rolling.weight,
+        after=after,
+        months=limits.months,
+        min_rows=limits.min_rows,
+    )
     if window.missing:
         return succession.too_few_months(len(window.months), len(window.months) + window.missing, after=after)
     both = rolling[rolling.batch.isin(window.months)].merge(rows, on=KEYS, how="inner", suffixes=("", "_row"))
@@ -179,6 +187,7 @@ def compare(
         segments=features.segments(both).drop(columns=KEYS),
         weights=both.weight,
         batches=both.batch,
+        keys=both.customer_id,
         attempt=attempt,
         min_batches=limits.months,
         **limits.model_dump(exclude={"months", "approval"}),

@@ -11,6 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
+import numpy as np
+import numpy.typing as npt
+
+from mlops_assets.gates.evidence import FEW_OF_A_LABEL, Rows, rarer_label, read_rows, shortage_of
+from mlops_assets.gates.persons import codes_of, effective_rows
 from mlops_assets.gates.verdict import Verdict
 
 Question = Mapping[str, str | None]
@@ -25,21 +30,41 @@ class Window:
     missing: int
 
 
-def months_to_compare(rows: Mapping[str, int], *, after: str, months: int, min_rows: int) -> Window:
-    """The newest `months` months later than `after`, and as many before them as `min_rows` rows take.
+def months_to_compare(
+    batches: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    keys: npt.ArrayLike | None = None,
+    weights: npt.ArrayLike | None = None,
+    after: str,
+    months: int,
+    min_rows: int,
+) -> Window:
+    """The newest `months` months later than `after`, and as many before them as evidence takes.
 
-    `rows`: labelled rows of each mature month, by name 'YYYY-MM'. Where all there are don't suffice, `missing` supposes
-    months of their mean size.
+    `batches`, shape (n,), the month 'YYYY-MM' of each labelled row; `labels`, its label; `keys`, its person. Evidence
+    are `min_rows` effective rows and 20 of either label (`evidence.shortage_of`): where events are rare it takes more
+    months. Where all there are don't suffice, `missing` supposes further months like them.
     """
-    newer = sorted(month for month, count in rows.items() if month > after and count > 0)
-    total = sum(rows[month] for month in newer)
-    lacking_rows = ceil(max(0, min_rows - total) * len(newer) / total) if total else 0
-    if missing := max(months - len(newer), lacking_rows, 0):
-        return Window(tuple(newer), missing)
-    taken = months
-    while sum(rows[month] for month in newer[-taken:]) < min_rows:
-        taken += 1
-    return Window(tuple(newer[-taken:]), 0)
+    names = np.asarray(batches, dtype=str)
+    rows = read_rows(labels, weights, {}, None if keys is None else codes_of(keys))
+    names = names[rows.used]
+    newer = sorted({str(name) for name in names if name > after})
+    for taken in range(months, len(newer) + 1):
+        if shortage_of(rows.only(np.isin(names, newer[-taken:])), min_rows) is None:
+            return Window(tuple(newer[-taken:]), 0)
+    lacking = months - len(newer)
+    if lacking > 0 or not newer:
+        return Window(tuple(newer), max(1, lacking))
+    return Window(tuple(newer), _more_months(rows.only(np.isin(names, newer)), len(newer), min_rows))
+
+
+def _more_months(rows: Rows, months: int, min_rows: int) -> int:
+    """How many more months like these `months` give enough rows, and enough of the rarer label; at least 1."""
+    rarer = rarer_label(rows)
+    by_label = ceil(months * FEW_OF_A_LABEL / rarer) - months if rarer else 1
+    by_rows = ceil(months * min_rows / effective_rows(rows.weights, rows.persons)) - months
+    return max(1, by_label, by_rows)
 
 
 def attempt_of(question: Question, earlier: Iterable[tuple[Question, Verdict]]) -> int:

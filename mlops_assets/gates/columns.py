@@ -5,13 +5,14 @@ and now holds text (or the reverse) cannot be compared at all, and is told apart
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-Floats = npt.NDArray[np.float64]
+from mlops_assets.gates.persons import Codes, Floats, Persons, effective_rows
+
 Column = npt.NDArray[np.float64] | npt.NDArray[np.object_]
 
 SCORE = "score"
@@ -26,6 +27,8 @@ class Compared:
     """Both sides of a column, shapes (m,) and (n,): numbers (float, NaN missing) or levels (text, None missing).
 
     `kind` is numeric, categorical or score; `retyped` tells in words what it was and is, empty where it is the same.
+    `persons`: who the rows are, None where each is its own person. `steps`, shapes (m,) and (n,): of an ageing column,
+    by how much each row grew since the same person's row of the batch before, NaN where there is none.
     """
 
     name: str
@@ -33,6 +36,8 @@ class Compared:
     reference: Column
     current: Column
     retyped: str = ""
+    persons: Persons | None = None
+    steps: tuple[Floats, Floats] | None = None
 
     @property
     def is_levels(self) -> bool:
@@ -40,9 +45,33 @@ class Compared:
         return self.reference.dtype == object
 
     @property
+    def is_ageing(self) -> bool:
+        """Whether the same person's value grows from batch to batch: then the growth is judged, and not how far."""
+        return self.steps is not None
+
+    @property
+    def judged(self) -> tuple[Column, Column]:
+        """What of both sides is compared: the values, or how they grew."""
+        return self.steps or (self.reference, self.current)
+
+    @property
     def pooled(self) -> Column:
-        """The reference's values, then the current ones."""
-        return np.concatenate([self.reference, self.current])
+        """What is compared: the reference's, then the current ones."""
+        return np.concatenate(self.judged)
+
+    @property
+    def by_side(self) -> tuple[tuple[Codes | None, Column], tuple[Codes | None, Column]]:
+        """Persons (None: each row is its own) and values of the reference, and of the current rows."""
+        if self.persons is None:
+            return (None, self.reference), (None, self.current)
+        return (self.persons.reference, self.reference), (self.persons.current, self.current)
+
+    @property
+    def reference_worth(self) -> float:
+        """How many rows of other persons a row of the reference tells as much as, in (0, 1]."""
+        if self.persons is None or not len(self.reference):
+            return 1.0
+        return effective_rows(np.ones(len(self.reference)), self.persons.reference) / len(self.reference)
 
 
 def is_numeric(column: pd.Series) -> bool | None:
@@ -96,8 +125,18 @@ def levels_of(column: pd.Series) -> npt.NDArray[np.object_]:
     return np.asarray(names[codes])  # a missing value has the code -1: the last
 
 
+Steps = Mapping[str, tuple[Floats, Floats]]
+"""Of each ageing column by how much both sides grew since the batch before, shapes (m,) and (n,)."""
+
+
 def pair(
-    reference: pd.DataFrame, current: pd.DataFrame, then: npt.ArrayLike | None, now: npt.ArrayLike | None
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
+    then: npt.ArrayLike | None,
+    now: npt.ArrayLike | None,
+    *,
+    persons: Persons | None = None,
+    steps: Steps | None = None,
 ) -> Mapping[str, Compared]:
     """Each column of `reference` with that of `current`, by name, the scores last.
 
@@ -109,7 +148,10 @@ def pair(
             "Materialize the features of this batch again, or retrain without these columns."
         )
         raise ValueError(message)
-    pairs = {str(name): compared(str(name), reference[name], current[name]) for name in reference}
+    pairs = {
+        name: replace(column, persons=persons, steps=(steps or {}).get(name) if column.kind == "numeric" else None)
+        for name, column in ((str(name), compared(str(name), reference[name], current[name])) for name in reference)
+    }
     if then is None and now is None:
         return pairs
     if then is None or now is None or SCORE in pairs:
@@ -120,4 +162,4 @@ def pair(
         )
         raise ValueError(message)
     scores = [pd.Series(np.asarray(side, dtype=float)) for side in (then, now)]
-    return pairs | {SCORE: compared(SCORE, *scores)}
+    return pairs | {SCORE: replace(compared(SCORE, *scores), persons=persons)}

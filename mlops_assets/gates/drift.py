@@ -4,18 +4,22 @@ Three questions share the chance of a false alarm: do all columns together diffe
 of one (`moves`, three tenths), does one show what the reference never showed (`news`, a fifth). Each sees what the
 others don't. A count of moved columns, as drift presets use, waits until half the table has moved.
 
+Where persons come again, each question is asked of persons: what a customer was in six snapshots is known of one
+customer, and what all have in common with their own past says how little chance there is in the difference.
+
 A gate that is run every month is `monthly`'s subject. No outcome is needed, so a FAIL is no proof that
 the model is worse: it starts a challenger, and only outcomes promote it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from mlops_assets.gates.attribution import Cause, pipe_reason
-from mlops_assets.gates.columns import SCORE, Compared, is_missing, pair
+from mlops_assets.gates.columns import SCORE, Compared, Steps, is_missing, pair
 from mlops_assets.gates.findings import (
     BATCH,
     JOINT,
@@ -30,6 +34,7 @@ from mlops_assets.gates.findings import (
 from mlops_assets.gates.joint import JointMove, joint_move
 from mlops_assets.gates.moves import Move, shape_move
 from mlops_assets.gates.news import news_moves
+from mlops_assets.gates.persons import Persons, effective_rows, persons_of
 from mlops_assets.gates.verdict import Verdict
 from mlops_assets.gates.whereabouts import where_most
 
@@ -48,8 +53,11 @@ __all__ = [
     "verdict_of",
 ]
 
-JOINTLY, BY_SHAPE, BY_NEWS = 0.5, 0.3, 0.2
-"""Shares of the false alarms that each question may raise."""
+JOINTLY, BY_SHAPE, BY_NEWS, BY_COUNT = 0.5, 0.3, 0.1, 0.1
+"""Shares of the false alarms that each question may raise; news twice, by tests of any and of few outcomes."""
+
+ROUNDING = 1e-9
+"""Two chances that differ by less than this share are the same one."""
 
 NAMED_LEVELS = 20
 """New levels that a finding names: a column of keys has a new one in each row."""
@@ -61,6 +69,9 @@ def assess_drift(
     *,
     reference_scores: npt.ArrayLike | None = None,
     current_scores: npt.ArrayLike | None = None,
+    reference_keys: npt.ArrayLike | None = None,
+    current_keys: npt.ArrayLike | None = None,
+    steps: Steps | None = None,
     alpha: float,
     min_rows: int = 100,
     permutations: int = 399,
@@ -69,30 +80,57 @@ def assess_drift(
 ) -> DriftAssessment:
     """Verdict on `current`, shape (n, >= k), against `reference`, shape (m, k): FAIL if p <= `alpha`.
 
-    UNKNOWN if a side has fewer than `min_rows` rows, or there is nothing to compare. Columns that only `current` has
-    are not judged. Scores, in [0, 1] and NaN where missing, are judged as one more column; the reference's must be
+    UNKNOWN if a side has fewer than `min_rows` effective rows, or there is nothing to compare. Columns that only
+    `current` has are not judged. Keys, shapes (m,) and (n,), name the person of each row; None: each row is another.
+    `steps`: how ageing columns grew (`ageing`); of these the growth is judged. Scores, in [0, 1] and NaN where missing, are judged as one more column; the reference's must be
     out-of-sample. `permutations` and `seed` are those of the joint test. `segments` are the columns in whose levels is
     looked for where it moved most; None: all that have few. Raises ValueError when `current` lacks a column, or only
     one side has scores.
     """
-    columns = pair(reference, current, reference_scores, current_scores)
+    persons = persons_of(reference_keys, current_keys)
+    columns = pair(reference, current, reference_scores, current_scores, persons=persons, steps=steps)
     shapes = {name: shape_move(column) for name, column in columns.items()}
     news = {name: news_moves(column) for name, column in columns.items()}
-    asked = sum(map(len, news.values()))
-    is_told = bool(columns) and min(len(reference), len(current)) >= min_rows
-    cut = {name: column for name, column in columns.items() if segments is None or name in segments}
-
-    findings = []
-    for name, column in columns.items():
-        corrected = [(len(columns) * shapes[name].p_value / BY_SHAPE, shapes[name])]
-        corrected += [(asked * test.p_value / BY_NEWS, test) for test in news[name]]
-        findings.append(_finding(column, corrected, alpha=alpha, is_told=is_told, segments=cut))
+    is_told = bool(columns) and _smaller(persons, len(reference), len(current)) >= min_rows
+    together = None
     if is_told:
         is_current = np.arange(len(reference) + len(current)) >= len(reference)
         pooled = {name: column.pooled for name, column in columns.items()}
-        together = joint_move(pooled, is_current, score=SCORE, permutations=permutations, seed=seed)
+        codes = None if persons is None else persons.pooled
+        together = joint_move(
+            pooled, is_current, score=SCORE, permutations=permutations, seed=seed, persons=codes, grown=set(steps or ())
+        )
+        shapes |= {
+            name: replace(shapes[name], p_value=p_value)
+            for name, p_value in together.by_column.items()
+            if not columns[name].retyped
+        }
+    cut = {name: column for name, column in columns.items() if segments is None or name in segments}
+
+    findings = []
+    asked = [test for tests in news.values() for test in tests]
+    for name, column in columns.items():
+        corrected = [(len(columns) * shapes[name].p_value / BY_SHAPE, shapes[name])]
+        corrected += [(_corrected(test, asked), test) for test in news[name]]
+        findings.append(_finding(column, corrected, alpha=alpha, is_told=is_told, segments=cut))
+    if together is not None:
         findings.append(_joint_finding(together, columns, shapes, news, alpha=alpha))
     return conclude(findings, len(reference), len(current), is_told=is_told)
+
+
+def _smaller(persons: Persons | None, reference: int, current: int) -> float:
+    """Effective rows of the smaller side."""
+    if persons is None:
+        return min(reference, current)
+    return min(effective_rows(np.ones(len(side)), side) for side in (persons.reference, persons.current))
+
+
+def _corrected(test: Move, asked: Sequence[Move]) -> float:
+    """The p of a test of news corrected for all that were asked: the chance that any of them is as surprising."""
+    if test.attainable is None:
+        return sum(other.attainable is None for other in asked) * test.p_value / BY_NEWS
+    limit = test.p_value * (1 + ROUNDING)
+    return sum(chance for other in asked for chance in other.attainable or () if chance <= limit) / BY_COUNT
 
 
 def conclude(findings: list[Finding], reference: int, current: int, *, is_told: bool) -> DriftAssessment:

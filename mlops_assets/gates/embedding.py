@@ -5,7 +5,7 @@ All of it is computed from the pooled rows of both samples: if a coordinate knew
 the rows anew by lot (`joint`) would no longer be fair and the test would ring falsely.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ ROWS_IN_FORCE = 5.0
 MULTIPLIED = 48
 """So many coordinates are multiplied with each other; a wider table uses those with the least kurtosis."""
 
-VALUES, SCORES, PRODUCTS = "values", "scores", "products"
+VALUES, SCORES, PRODUCTS, GROWTH = "values", "scores", "products", "growth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +62,25 @@ def encode(column: Column) -> Floats:
     return codes
 
 
-def embed(codes: Mapping[str, Floats], columns: Mapping[str, Column], *, score: str, smaller: int) -> Embedding:
-    """Points of the pooled rows with `codes` (of `columns`, for the names of levels); `smaller` rows in one sample."""
+def embed(
+    codes: Mapping[str, Floats],
+    columns: Mapping[str, Column],
+    *,
+    score: str,
+    smaller: float,
+    grown: Collection[str] = (),
+) -> Embedding:
+    """Points of the pooled rows with `codes` (of `columns`, for the names of levels); `smaller` rows in one sample.
+
+    Columns in `grown` hold how far an ageing column grew: that no earlier row of the person is known tells nothing.
+    """
     single = [
         pair
         for name, code in codes.items()
         for pair in (
             _levels(name, code, columns[name], smaller)
             if columns[name].dtype == object
-            else _numbers(name, code, SCORES if name == score else VALUES)
+            else _numbers(name, code, SCORES if name == score else GROWTH if name in grown else VALUES)
         )
     ]
     positions = _distinct(_usable(_standardised(single, rows=len(next(iter(codes.values())))), smaller))
@@ -93,11 +103,13 @@ def _numbers(name: str, ranks: Floats, block: str) -> list[tuple[Coordinate, Flo
     told = {name: normal, f"spread of {name}": np.where(missing, 1.0, normal**2), f"{name} missing": missing}
     if block == SCORES:
         del told[f"spread of {name}"]
+    if block == GROWTH:
+        del told[f"{name} missing"]
     told |= {f"lowest {quantile:.0%} of {name}": (share <= quantile) & ~missing for quantile in QUANTILES}
     return [(Coordinate(block, (name,), words), values.astype(float)) for words, values in told.items()]
 
 
-def _levels(name: str, codes: Floats, column: Column, smaller: int) -> list[tuple[Coordinate, Floats]]:
+def _levels(name: str, codes: Floats, column: Column, smaller: float) -> list[tuple[Coordinate, Floats]]:
     """Whether the row has each of the levels, those too thin to be counted taken as one, and whether it has none."""
     missing = np.isnan(codes)
     places, first, counts = np.unique(codes[~missing], return_index=True, return_counts=True)
@@ -121,7 +133,7 @@ def _scaled(points: Floats) -> Floats:
     return np.asarray(centred / np.where(spread > 1e-9, spread, np.inf))  # noqa: PLR2004
 
 
-def _usable(embedding: Embedding, smaller: int) -> Embedding:
+def _usable(embedding: Embedding, smaller: float) -> Embedding:
     """Without coordinates that have no spread, or whose mean a handful of rows would decide."""
     kurtosis = np.square(np.square(embedding.points)).mean(axis=0)
     return embedding.take(np.flatnonzero((kurtosis > 0) & (smaller >= ROWS_IN_FORCE * kurtosis)))

@@ -2,8 +2,8 @@
 
 Intervals are analytic, not resampled: as tight, quicker by orders, and the same every time without a seed. Differences
 are paired by row, because two models are wrong about the same customers: on one month the loss of either has a standard
-error many times that of their difference. Rows are taken to be independent; weights are inverse chances, so that only
-their ratios matter (Hajek's estimator, its variance linearised).
+error many times that of their difference. Persons are taken to be independent, and rows where `persons` is None;
+weights are inverse chances, so that only their ratios matter (Hajek's estimator, its variance linearised).
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,10 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from mlops_assets.gates.persons import Codes, Floats, effective_rows, summed
+
+PERFECT = 0.8
+"""Mean absolute value of a standard normal figure: what a perfect model's bins are off by, in standard errors."""
 
 ROUNDING = float(np.finfo(float).eps)
 """A score is kept this far from 0 and 1, as scikit-learn does, so that a certain error costs 36 and not infinity."""
@@ -34,43 +37,79 @@ def row_losses(labels: Floats, scores: Floats) -> Floats:
     return losses
 
 
-def mean_with_interval(values: Floats, weights: Floats, *, interval: float) -> Estimate:
+def mean_with_interval(values: Floats, weights: Floats, *, interval: float, persons: Codes | None = None) -> Estimate:
     """Weighted mean and its normal interval, shapes (n,), n >= 2, weights > 0; `interval` in (0, 1), such as .95."""
     mean = float(np.average(values, weights=weights))
-    return _normal(mean, mean_variance(values, weights), interval)
+    return _normal(mean, mean_variance(values, weights, persons), interval)
 
 
-def mean_variance(values: Floats, weights: Floats) -> float:
-    """Variance of the weighted mean, linearised; shapes (n,), n >= 2.
+def mean_variance(values: Floats, weights: Floats, persons: Codes | None = None) -> float:
+    """Variance of the weighted mean, linearised; shapes (n,), n >= 2. Infinite with a single person.
 
-    Source: Sarndal, Swensson & Wretman (1992), Model Assisted Survey Sampling, result 5.8.1, with n / (n - 1).
+    Source: Sarndal, Swensson & Wretman (1992), Model Assisted Survey Sampling, result 5.8.1, with n / (n - 1), and for
+    clusters of rows their sums in place of the rows.
     """
     shares = weights / weights.sum()
-    deviations = shares * (values - np.average(values, weights=weights))
-    return float(np.square(deviations).sum() * len(values) / (len(values) - 1))
+    return sum_variance(shares * (values - np.average(values, weights=weights)), persons)
 
 
-def loss_gain(labels: Floats, champion: Floats, challenger: Floats, weights: Floats, *, interval: float) -> Estimate:
+def sum_variance(influences: Floats, persons: Codes | None) -> float:
+    """Variance of a figure whose rows moved it by `influences`, shape (n,), summed by person; with g / (g - 1)."""
+    sums = summed(influences, persons)
+    count = len(sums) if persons is None else len(np.unique(persons))
+    return float(np.square(sums).sum() * count / (count - 1)) if count > 1 else float("inf")
+
+
+def loss_gain(
+    labels: Floats,
+    champion: Floats,
+    challenger: Floats,
+    weights: Floats,
+    *,
+    interval: float,
+    persons: Codes | None = None,
+) -> Estimate:
     """Mean log-loss of the champion less that of the challenger, paired by row; nats, positive: challenger better."""
-    return mean_with_interval(row_losses(labels, champion) - row_losses(labels, challenger), weights, interval=interval)
+    gains = row_losses(labels, champion) - row_losses(labels, challenger)
+    return mean_with_interval(gains, weights, interval=interval, persons=persons)
 
 
-def auc_gain(labels: Floats, champion: Floats, challenger: Floats, weights: Floats, *, interval: float) -> Estimate:
+def auc_gain(
+    labels: Floats,
+    champion: Floats,
+    challenger: Floats,
+    weights: Floats,
+    *,
+    interval: float,
+    persons: Codes | None = None,
+) -> Estimate:
     """Area under the ROC curve of the challenger less that of the champion, paired by row; both labels occur twice.
 
     Source: DeLong, DeLong & Clarke-Pearson (1988), Comparing the areas under two or more correlated ROC curves, with
     the structural components as in Sun & Xu (2014), weighted.
     """
     positive = labels == 1
-    gained = [
-        ours - theirs
-        for ours, theirs in zip(
-            auc_components(positive, challenger, weights), auc_components(positive, champion, weights), strict=True
-        )
-    ]
-    parts = [weights[positive], weights[~positive]]
-    variance = sum(mean_variance(values, part) for values, part in zip(gained, parts, strict=True))
-    return _normal(float(np.average(gained[0], weights=parts[0])), variance, interval)
+    ours, theirs = (auc_components(positive, scores, weights) for scores in (challenger, champion))
+    gained = ours[0] - theirs[0], ours[1] - theirs[1]
+    variance = auc_variance(positive, *gained, weights, persons)
+    return _normal(float(np.average(gained[0], weights=weights[positive])), variance, interval)
+
+
+def auc_variance(
+    positive: npt.NDArray[np.bool_], ones: Floats, zeros: Floats, weights: Floats, persons: Codes | None = None
+) -> float:
+    """Variance of an area, or of a difference of two, from its components of the rows of 1 and of 0.
+
+    Source: Obuchowski (1997), Nonparametric analysis of clustered ROC curve data: the components of a person's rows of
+    either label are added up before they are squared.
+    """
+    if persons is None:
+        return mean_variance(ones, weights[positive]) + mean_variance(zeros, weights[~positive])
+    influences = np.zeros(len(weights))
+    for member, values in ((positive, ones), (~positive, zeros)):
+        shares = weights[member] / weights[member].sum()
+        influences[member] = shares * (values - np.average(values, weights=weights[member]))
+    return sum_variance(influences, persons)
 
 
 def auc_components(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -104,6 +143,23 @@ def calibration_error(labels: Floats, scores: Floats, weights: Floats, *, bins: 
     bin_of = np.minimum((passed[first] * bins).astype(np.int64), bins - 1)
     distances = np.bincount(bin_of, weights=weights * (labels - scores), minlength=bins)
     return float(np.abs(distances).sum() / weights.sum())
+
+
+def calibration_gap(
+    labels: Floats, scores: Floats, weights: Floats, *, bins: int, persons: Codes | None = None
+) -> float:
+    """`calibration_error` beyond what chance alone shows, as a share of the spread of the labels; >= 0, no unit.
+
+    Chance is that of a perfect model, .8 sqrt(bins p (1 - p) / n) with n effective rows; the spread is
+    sqrt(p (1 - p)), so that the figure means the same at any share of 1 and at any number of rows.
+    """
+    rate = float(np.average(labels, weights=weights))
+    spread = (rate * (1 - rate)) ** 0.5
+    if not spread:
+        return 0.0
+    error = calibration_error(labels, scores, weights, bins=bins) / spread
+    chance = PERFECT * (bins / effective_rows(weights, persons)) ** 0.5
+    return float(max(0.0, error**2 - chance**2) ** 0.5)
 
 
 def _normal(value: float, variance: float, interval: float) -> Estimate:

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlops_assets.gates.estimates import Floats
+from mlops_assets.gates.persons import Codes, Floats, effective_rows
 
 FEW_OF_A_LABEL = 20
-"""Rows of the rarer label below which a normal interval says too little."""
+"""Effective rows of the rarer label below which a normal interval says too little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,26 @@ class Rows:
     scores: Mapping[str, Floats]
     used: npt.NDArray[np.bool_]
     """Which of the rows handed over these are, shape (all,)."""
+    persons: Codes | None = None
+    """Who each row is; None where each is its own person."""
+
+    def only(self, member: npt.NDArray[np.bool_]) -> "Rows":
+        """The rows that `member`, shape (n,), marks."""
+        scores = {name: values[member] for name, values in self.scores.items()}
+        persons = None if self.persons is None else self.persons[member]
+        return Rows(self.labels[member], self.weights[member], scores, member, persons)
 
 
-def read_rows(labels: npt.ArrayLike, weights: npt.ArrayLike | None, scores: Mapping[str, npt.ArrayLike]) -> Rows:
-    """The rows as floats, those of weight 0 left out; raises ValueError when the shapes differ."""
+def read_rows(
+    labels: npt.ArrayLike,
+    weights: npt.ArrayLike | None,
+    scores: Mapping[str, npt.ArrayLike],
+    persons: Codes | None = None,
+) -> Rows:
+    """The rows as floats, those of weight 0 left out; raises ValueError when the shapes differ.
+
+    `persons`, shape (n,): who each row is, as `persons.codes_of` gives it; None: each row is another.
+    """
     given = {"labels": labels, **scores, "weights": np.ones(np.shape(labels)) if weights is None else weights}
     arrays = {name: np.asarray(values, dtype=float) for name, values in given.items()}
     shapes = {name: values.shape for name, values in arrays.items()}
@@ -38,16 +54,21 @@ def read_rows(labels: npt.ArrayLike, weights: npt.ArrayLike | None, scores: Mapp
         raise ValueError(message)
     used = arrays["weights"] != 0
     kept = {name: values[used] for name, values in arrays.items()}
-    return Rows(kept["labels"], kept["weights"], {name: kept[name] for name in scores}, used)
+    codes = None if persons is None else _per_row(persons, used.shape)[used].astype(np.intp)
+    return Rows(kept["labels"], kept["weights"], {name: kept[name] for name in scores}, used, codes)
 
 
 def column_of(values: npt.ArrayLike, rows: Rows) -> npt.NDArray[np.object_]:
     """What else is known of the rows with weight, shape (n,); raises ValueError when there are more or fewer."""
+    return _per_row(values, rows.used.shape)[rows.used]
+
+
+def _per_row(values: npt.ArrayLike, shape: tuple[int, ...]) -> npt.NDArray[np.object_]:
     column = np.asarray(values, dtype=object)
-    if column.shape != rows.used.shape:
-        message = f"segments or batches have shape {column.shape}, labels {rows.used.shape}. Hand over one per row."
+    if column.shape != shape:
+        message = f"segments, batches or keys have shape {column.shape}, labels {shape}. Hand over one per row."
         raise ValueError(message)
-    return column[rows.used]
+    return column
 
 
 def cuts_of(segments: pd.DataFrame | npt.ArrayLike | None, rows: Rows) -> dict[str, pd.Series]:
@@ -68,42 +89,36 @@ def fault_of(rows: Rows) -> str | None:
         return "cannot tell: a label is neither 0 nor 1"
     if not (np.isfinite(rows.weights) & (rows.weights > 0)).all():
         return "cannot tell: a weight is missing, infinite or negative"
-    if rarer_label(rows) < 2:  # noqa: PLR2004 - one row has no spread
+    return None
+
+
+def bareness_of(rows: Rows) -> str | None:
+    """Why no interval can be computed: one row of a label has no spread; None if it can."""
+    if rarer_label(rows) < 2:  # noqa: PLR2004
         return f"cannot tell from {len(rows.labels)} rows, {rarer_label(rows)} of them of the rarer label"
     return None
 
 
-def shortage_of(rows: Rows, min_rows: int) -> str | None:
-    """Why the figures prove nothing; None if they may."""
-    if len(rows.labels) < min_rows:
-        return f"cannot tell from {len(rows.labels)} rows, {min_rows} are needed"
-    if rarer_label(rows) < FEW_OF_A_LABEL:
-        return f"cannot tell from {rarer_label(rows)} rows of the rarer label, {FEW_OF_A_LABEL} are needed"
-    return None
-
-
-def thinness_of(rows: Rows, min_rows: int) -> str | None:
-    """`shortage_of`, counted in rows that weigh alike: few that stand for many tell less than the many would.
-
-    The count is Kish's effective sample size, (sum w)^2 / sum w^2 (Kish 1965, Survey Sampling, 11.7); without weights
-    it is the number of rows.
-    """
-    if reason := shortage_of(rows, min_rows):
+def shortage_of(rows: Rows, min_rows: int, *, few: int = FEW_OF_A_LABEL) -> str | None:
+    """Why the figures prove nothing; None if they may. Counted in effective rows: persons that weigh alike."""
+    if reason := _short(rows.weights, rows.persons, min_rows, "rows"):
         return reason
-    alike = alike_rows(rows.weights)
-    if alike < min_rows:
-        return f"cannot tell from rows that weigh as {alike:.0f} alike, {min_rows} are needed"
-    rarer = min(alike_rows(rows.weights[rows.labels == label]) for label in (0, 1))
-    if rarer < FEW_OF_A_LABEL:
-        return f"cannot tell from rows of a label that weigh as {rarer:.0f} alike, {FEW_OF_A_LABEL} are needed"
-    return None
+    rarer = min((0, 1), key=lambda label: effective_rows(*_of_label(rows, label)))
+    return _short(*_of_label(rows, rarer), few, "rows of the rarer label")
 
 
-def alike_rows(weights: Floats) -> float:
-    """How many rows of one weight tell as much as these, shape (n,), weights > 0; from 1 to n."""
-    shares = weights / weights.max()
-    # Rounding must not make less than all of rows that do weigh alike.
-    return len(shares) if np.ptp(shares) == 0 else float(shares.sum() ** 2 / (shares**2).sum())
+def _short(weights: Floats, persons: Codes | None, least: int, what: str) -> str | None:
+    """Why so many rows are too few; None if they are not."""
+    if (worth := effective_rows(weights, persons)) >= least:
+        return None
+    if len(weights) < least:
+        return f"cannot tell from {len(weights)} {what}, {least} are needed"
+    return f"cannot tell from {len(weights)} {what} that tell as much as {worth:.0f}, {least} are needed"
+
+
+def _of_label(rows: Rows, label: int) -> tuple[Floats, Codes | None]:
+    member = rows.labels == label
+    return rows.weights[member], None if rows.persons is None else rows.persons[member]
 
 
 def rarer_label(rows: Rows) -> int:

@@ -1,7 +1,8 @@
 """Decides whether a model may score at all, compared with no other champion: the floors, which hold for the first too.
 
 It must tell more than the prevalence does, mean what its scores say, stay close to a baseline that anybody could fit,
-be described in words, and come out the same when it is trained again.
+be described in words, and come out the same when it is trained again. Every limit is a share: of the log-loss of the
+prevalence, which is .58 where a quarter leaves and .03 where one in two hundred does, or of the spread of the labels.
 """
 
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlops_assets.gates.estimates import calibration_error, loss_gain
-from mlops_assets.gates.evidence import Rows, fault_of, read_rows, shortage_of
+from mlops_assets.gates.estimates import Estimate, calibration_gap, loss_gain, row_losses
+from mlops_assets.gates.evidence import Rows, bareness_of, fault_of, read_rows, shortage_of
+from mlops_assets.gates.persons import codes_of
 from mlops_assets.gates.requirements import Requirement, conclude, findings_of, held_to
 from mlops_assets.gates.verdict import Verdict
 
@@ -31,6 +33,7 @@ def judge_floors(
     baseline_scores: npt.ArrayLike,
     *,
     weights: npt.ArrayLike | None = None,
+    keys: npt.ArrayLike | None = None,
     described: bool,
     reproducible: bool,
     min_gain_over_prevalence: float,
@@ -42,16 +45,20 @@ def judge_floors(
 ) -> FloorsJudgement:
     """Verdict on a model alone, by out-of-sample scores; all arrays of shape (n,), labels 0 or 1, scores in [0, 1].
 
-    Gains and losses in nats. The gain over prevalence counts by the lower end of its interval, the others as measured:
-    to lose against the baseline by chance is what their limit is for. UNKNOWN with fewer than `min_rows` rows, 20 of
-    either label, or a value that is missing or impossible. Raises ValueError when the shapes differ.
+    `min_gain_over_prevalence` and `max_loss_behind_baseline` are shares of the prevalence's log-loss on these rows.
+    The gain over prevalence counts by the lower end of its interval; behind the baseline is who loses more than the
+    limit and is proven to lose at all. `max_calibration_error` is held to `estimates.calibration_gap`: a share of the
+    labels' standard deviation, chance taken off. `keys`: the person of each row (None: each row another). UNKNOWN with
+    fewer than `min_rows` effective rows, 20 of either label, or a value that is missing or impossible. Raises
+    ValueError when the shapes differ.
     """
-    rows = read_rows(labels, weights, {"candidate": scores, "baseline": baseline_scores})
+    persons = None if keys is None else codes_of(keys)
+    rows = read_rows(labels, weights, {"candidate": scores, "baseline": baseline_scores}, persons)
     told = (
         _flag("described", described, "has a written description"),
         _flag("reproducible", reproducible, "is the same when trained again"),
     )
-    if fault := fault_of(rows):
+    if fault := fault_of(rows) or bareness_of(rows):
         return FloorsJudgement(Verdict.UNKNOWN, fault, told)
     limits = (min_gain_over_prevalence, max_calibration_error, max_loss_behind_baseline)
     floors = (*_measured_floors(rows, *limits, interval=interval, bins=calibration_bins), *told)
@@ -66,16 +73,18 @@ def _measured_floors(
     scores, labels, weights = rows.scores["candidate"], rows.labels, rows.weights
     # The prevalence of these very rows, which no constant score can beat: a little harder than the one known before.
     prevalence = np.full(len(labels), np.average(labels, weights=weights))
-    gain = loss_gain(labels, prevalence, scores, weights, interval=interval)
-    error = calibration_error(labels, scores, weights, bins=bins)
-    behind = loss_gain(labels, scores, rows.scores["baseline"], weights, interval=interval)
+    loss = float(np.average(row_losses(labels, prevalence), weights=weights))
+    known = {"interval": interval, "persons": rows.persons}
+    gain = _share(loss_gain(labels, prevalence, scores, weights, **known), loss)
+    error = calibration_gap(labels, scores, weights, bins=bins, persons=rows.persons)
+    behind = _share(loss_gain(labels, scores, rows.scores["baseline"], weights, **known), loss)
     return (
         held_to(
             "gain_over_prevalence",
             gain,
             min_gain,
             gain.lower >= min_gain,
-            "log-loss below prevalence, lower end counts",
+            "of the prevalence's log-loss saved, lower end counts",
         ),
         Requirement(
             "calibration_error",
@@ -84,10 +93,20 @@ def _measured_floors(
             None,
             max_error,
             error <= max_error,
-            f"scores are off by {error:.3f} on average, at most {max_error:g}",
+            f"scores are off by {error:.3f} standard deviations of the label beyond chance, at most {max_error:g}",
         ),
-        held_to("loss_behind_baseline", behind, max_behind, behind.value <= max_behind, "log-loss above the baseline"),
+        held_to(
+            "loss_behind_baseline",
+            behind,
+            max_behind,
+            behind.value <= max_behind or behind.lower <= 0,
+            "of the prevalence's log-loss behind the baseline, if its lower end is above 0",
+        ),
     )
+
+
+def _share(figure: Estimate, of: float) -> Estimate:
+    return Estimate(figure.value / of, figure.lower / of, figure.upper / of)
 
 
 def _flag(subject: str, holds: bool, meaning: str) -> Requirement:  # noqa: FBT001

@@ -4,17 +4,23 @@ How far the means of the two samples lie apart in each coordinate of `embedding`
 anew by lot: this holds for any table, whatever the distribution of its columns and however they are related. One
 difference that is large and many that are small are both looked for, in each block of coordinates.
 
+Where persons come again, rows are not dealt, since a customer's snapshots belong together: a person in both samples
+moves them by what is new about him, and one in all months by nothing. Each person's part of the difference is turned
+over by lot (a wild bootstrap by person; Cameron, Gelbach & Miller 2008, Bootstrap-based improvements for inference with
+clustered errors), which asks only that the difference of the two samples be zero but for chance.
+
 Coordinates are rounded to whole numbers small enough that a float32 adds them without error, in whatever order: the
 same rows give the same p-value with any number of threads and on any processor.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from mlops_assets.gates.embedding import Column, Floats, embed, encode
+from mlops_assets.gates.embedding import GROWTH, ROWS_IN_FORCE, Column, embed, encode
+from mlops_assets.gates.persons import Codes, Floats, effective_rows, summed
 
 Bools = npt.NDArray[np.bool_]
 
@@ -33,26 +39,38 @@ class JointMove:
     """Result of the joint test: p in (0, 1], and the coordinate that moved most, by `statistic` standard errors.
 
     `columns` are those that it looks at, `words` tell what it says; empty, with p 1, where nothing could move.
+    `by_column`: p of each column alone, where persons come again and no test of rows can give it.
     """
 
     p_value: float
     statistic: float = 0.0
     columns: tuple[str, ...] = ()
     words: str = ""
+    by_column: Mapping[str, float] = field(default_factory=dict)
 
 
 def joint_move(
-    columns: Mapping[str, Column], is_current: Bools, *, score: str = "", permutations: int, seed: int
+    columns: Mapping[str, Column],
+    is_current: Bools,
+    *,
+    score: str = "",
+    permutations: int,
+    seed: int,
+    persons: Codes | None = None,
+    grown: Collection[str] = (),
 ) -> JointMove:
-    """Permutation test of whether the pooled rows of `columns` and `is_current`, all of shape (n,), are independent.
+    """Test by lot of whether the pooled rows of `columns` and `is_current`, all of shape (n,), are independent.
 
     A column holds numbers (float, NaN is missing) or levels (object, None is missing); `score` names the one that is a
-    block of its own.
+    block of its own, `grown` those that hold how far an ageing column grew. `persons`, shape (n,): who each row is;
+    None: each is another, and rows are dealt anew. Otherwise persons' parts are turned over.
     """
     current = int(is_current.sum())
-    smaller = min(current, is_current.size - current)
-    if not columns or not smaller:
+    if not columns or not min(current, is_current.size - current):
         return JointMove(1.0)
+    if persons is not None:
+        return _by_person(columns, is_current, persons, score, grown, permutations=permutations, seed=seed)
+    smaller = min(current, is_current.size - current)
     codes = {name: encode(columns[name]) for name in sorted(columns)}
     # What is dealt must not depend on the order in which rows were handed over.
     order = np.lexsort([is_current, *codes.values()])
@@ -65,6 +83,74 @@ def joint_move(
     most = int(distances[0].argmax())
     told = embedding.coordinates[most]
     return JointMove(p_value, float(distances[0, most]), tuple(dict.fromkeys(told.columns)), told.words)
+
+
+def _by_person(
+    columns: Mapping[str, Column],
+    is_current: Bools,
+    persons: Codes,
+    score: str,
+    grown: Collection[str],
+    *,
+    permutations: int,
+    seed: int,
+) -> JointMove:
+    """The test of persons: of all columns together, and of each."""
+    untold = dict.fromkeys(columns, 1.0)
+    codes = {name: encode(columns[name]) for name in sorted(columns)}
+    sides = [effective_rows(np.ones(int(side.sum())), persons[side]) for side in (is_current, ~is_current)]
+    embedding = embed(codes, columns, score=score, smaller=min(sides), grown=grown)
+    if not embedding.coordinates:
+        return JointMove(1.0, by_column=untold)
+    everybody = np.ones(len(persons), dtype=bool)
+    known = np.column_stack(
+        [~np.isnan(codes[one.columns[0]]) if one.block == GROWTH else everybody for one in embedding.coordinates]
+    )
+    parts = person_parts(embedding.points, known, is_current, persons)
+    embedding = embedding.take(kept := np.flatnonzero(_in_force(parts) >= ROWS_IN_FORCE))
+    if not embedding.coordinates:
+        return JointMove(1.0, by_column=untold)
+    distances = turned(parts[:, kept], permutations=permutations, seed=seed)
+    places: dict[str, list[int]] = {}
+    for place, one in enumerate(embedding.coordinates):
+        if len(one.columns) == 1:
+            places.setdefault(one.columns[0], []).append(place)
+    by_column = {name: tail_p(np.square(distances[:, at]).max(axis=1)) for name, at in places.items()}
+    p_value = tail_p(worst(distances, [one.block for one in embedding.coordinates]))
+    most = int(distances[0].argmax())
+    told = embedding.coordinates[most]
+    columns_told = tuple(dict.fromkeys(told.columns))
+    return JointMove(p_value, float(distances[0, most]), columns_told, told.words, untold | by_column)
+
+
+def person_parts(points: Floats, known: Bools, is_current: Bools, persons: Codes) -> Floats:
+    """Each person's part of the difference of the two means, shape (persons, coordinates).
+
+    `points` and `known`, shape (n, coordinates): the means are those of the known points, which have a mean of 0.
+    """
+    counts = np.vstack([(known & ~is_current[:, None]).sum(axis=0), (known & is_current[:, None]).sum(axis=0)])
+    weights = np.array([[-1.0], [1.0]]) / np.maximum(counts, 1) * (counts.min(axis=0) > 0)
+    middle = np.where(known, points, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return summed(np.where(known, points - middle, 0) * weights[is_current.astype(np.intp)], persons)
+
+
+def _in_force(parts: Floats) -> Floats:
+    """How many persons alike would tell as much of each coordinate, shape (coordinates,); 0 where none tells anything."""
+    squares = np.square(parts)
+    fourth = np.square(squares).sum(axis=0)
+    return np.divide(np.square(squares.sum(axis=0)), fourth, out=np.zeros_like(fourth), where=fourth > 0)
+
+
+def turned(parts: Floats, *, permutations: int, seed: int) -> Floats:
+    """Size of the sum of the parts in standard errors, shape (1 + permutations, coordinates): as it is, then by lot."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    signs = np.where(rng.random((1 + permutations, len(parts)), dtype=np.float32) < 0.5, -1, 1).astype(np.float32)  # noqa: PLR2004
+    signs[0] = 1
+    # Whole numbers whose sums a float32 holds exactly, in whatever order they are added.
+    whole = np.rint(parts * (FLOAT32_WHOLE / 2 / np.abs(parts).sum(axis=0))).astype(np.float32)
+    sums = (signs @ whole).astype(float)
+    errors = np.sqrt(np.square(whole.astype(float)).sum(axis=0))
+    return np.asarray(np.abs(sums) / errors)
 
 
 def deal(is_current: Bools, *, permutations: int, seed: int) -> Bools:

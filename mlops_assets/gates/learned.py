@@ -6,11 +6,14 @@ does not look like all of it may look like the newest months that look alike; if
 Only a batch that fails is asked about twice, so that the second look can take an alarm back and never raise one.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from mlops_assets.gates.drift import assess_drift
+from mlops_assets.gates.persons import Floats
 from mlops_assets.gates.verdict import Verdict
 
 Bools = npt.NDArray[np.bool_]
@@ -21,6 +24,8 @@ def since_last_change(
     batches: npt.ArrayLike,
     *,
     scores: npt.ArrayLike | None = None,
+    keys: npt.ArrayLike | None = None,
+    steps: Mapping[str, Floats] | None = None,
     alpha: float,
     min_rows: int = 100,
     permutations: int = 399,
@@ -28,11 +33,13 @@ def since_last_change(
 ) -> Bools:
     """Which rows of `reference`, shape (m, k), came since it last changed; shape (m,), at least `min_rows` if it has.
 
-    `batches`, shape (m,): the month of each row; `scores` as in `assess_drift`. Months are taken from the newest
+    `batches`, shape (m,): the month of each row; `keys`: its person; `scores` as in `assess_drift`; `steps`, shapes
+    (m,): how ageing columns grew. Months are taken from the newest
     backwards, each held at `alpha` against all later ones, up to the first that fails. The order of rows matters not.
     """
     names = pd.Series(np.asarray(batches)).astype(str).to_numpy()
     told = None if scores is None else np.asarray(scores, dtype=float)
+    known = None if keys is None else np.asarray(keys, dtype=object)
     part = np.zeros(len(names), dtype=bool)
     for month in sorted(set(names), reverse=True):
         older = names == month
@@ -42,6 +49,9 @@ def since_last_change(
                 reference[older],
                 reference_scores=None if told is None else told[part],
                 current_scores=None if told is None else told[older],
+                reference_keys=None if known is None else known[part],
+                current_keys=None if known is None else known[older],
+                steps={name: (step[part], step[older]) for name, step in (steps or {}).items()},
                 alpha=alpha,
                 min_rows=min_rows,
                 permutations=permutations,

@@ -8,15 +8,19 @@ A change that the champion has learned is no news either, though it learned olde
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mlops_assets.gates.ageing import stacked, steps_of
 from mlops_assets.gates.attribution import Cause
 from mlops_assets.gates.drift import assess_drift, conclude
 from mlops_assets.gates.findings import NO_MOVE, DriftAssessment
 from mlops_assets.gates.learned import since_last_change
+from mlops_assets.gates.persons import Floats
 from mlops_assets.gates.verdict import Verdict
 
 WINDOW = 3
@@ -33,14 +37,42 @@ class Knobs:
     seed: int
 
 
+class Batch(NamedTuple):
+    """A batch's rows, shape (n, k), with scores and persons' keys, shape (n,), and its name, where they are known."""
+
+    table: pd.DataFrame
+    scores: npt.ArrayLike | None = None
+    keys: npt.ArrayLike | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the batches are held against: rows, shape (m, k), their scores, keys and batches, and how they aged."""
+
+    table: pd.DataFrame
+    scores: Floats | None
+    keys: npt.NDArray[np.object_] | None
+    steps: dict[str, Floats]
+
+    def only(self, part: npt.NDArray[np.bool_]) -> "Reference":
+        """The rows that `part`, shape (m,), marks."""
+        scores = None if self.scores is None else self.scores[part]
+        keys = None if self.keys is None else self.keys[part]
+        return Reference(self.table[part], scores, keys, {name: step[part] for name, step in self.steps.items()})
+
+
 def assess_month(
     reference: pd.DataFrame,
     current: pd.DataFrame,
     *,
-    earlier: Sequence[tuple[pd.DataFrame, npt.ArrayLike | None]] = (),
+    earlier: Sequence[Batch | tuple[pd.DataFrame, npt.ArrayLike | None]] = (),
     reference_scores: npt.ArrayLike | None = None,
     current_scores: npt.ArrayLike | None = None,
     reference_batches: npt.ArrayLike | None = None,
+    reference_keys: npt.ArrayLike | None = None,
+    current_keys: npt.ArrayLike | None = None,
+    batch: str = "",
     alpha: float,
     min_rows: int = 100,
     permutations: int = 399,
@@ -54,39 +86,72 @@ def assess_month(
     `earlier`: the batches before this one with their scores, oldest first, of which the last two count. Only batches
     that the champion never learned from, and none whose own verdict was a broken pipe: it would ring for two months
     more. `reference_batches`, shape (m,): the month of each reference row; what fails against all of them is judged
-    against those since the last change, whose answer counts. `p_value` is corrected for both. UNKNOWN if the batch
-    itself is too small, however many are pooled.
+    against those since the last change, whose answer counts. `reference_keys`, `current_keys` and those of `earlier`:
+    the person of each row (`persons`); with them, and with the names of the months (`batch` is the current one's), of
+    columns that age the growth is judged (`ageing`). `p_value` is corrected for both. UNKNOWN if the batch itself is too
+    small, however many are pooled.
     """
     knobs = Knobs(alpha, min_rows, permutations, seed)
-    window = [*earlier, (current, current_scores)][-WINDOW:]
-    judged = _judge(reference, reference_scores, window, segments, knobs)
+    window = [*(Batch(*one) for one in earlier), Batch(current, current_scores, current_keys, batch)][-WINDOW:]
+    steps = _steps(reference, reference_batches, reference_keys, window)
+    scores = None if reference_scores is None else np.asarray(reference_scores, dtype=float)
+    keys = None if reference_keys is None else np.asarray(reference_keys, dtype=object)
+    learned = Reference(reference, scores, keys, {name: step[: len(reference)] for name, step in steps.items()})
+    ends = np.cumsum([len(reference), *(len(one.table) for one in window)])
+    grown = [{name: step[start:end] for name, step in steps.items()} for start, end in pairwise(ends)]
+    judged = _judge(learned, window, grown, segments, knobs)
     if judged.verdict is not Verdict.FAIL or reference_batches is None:
         return judged
-    part = since_last_change(reference, reference_batches, scores=reference_scores, **asdict(knobs))
-    if part.all():
-        return judged
-    scores = None if reference_scores is None else np.asarray(reference_scores, dtype=float)[part]
-    return _judge(reference[part], scores, window, segments, knobs)
+    part = since_last_change(
+        reference, reference_batches, scores=scores, keys=keys, steps=learned.steps, **asdict(knobs)
+    )
+    return judged if part.all() else _judge(learned.only(part), window, grown, segments, knobs)
+
+
+def _steps(
+    reference: pd.DataFrame, batches: npt.ArrayLike | None, keys: npt.ArrayLike | None, window: Sequence[Batch]
+) -> dict[str, Floats]:
+    """How ageing columns grew in the reference's rows and then in those of the window; none where nobody is known."""
+    named = [(one.table, one.keys, one.name) for one in window if one.keys is not None and one.name]
+    if batches is None or keys is None or len(named) < len(window):
+        return {}
+    parts = [(reference, keys, batches)]
+    parts += [(table[list(reference)], known, np.full(len(table), name)) for table, known, name in named]
+    return steps_of(stacked(parts), len(reference))
 
 
 def _judge(
-    reference: pd.DataFrame,
-    reference_scores: npt.ArrayLike | None,
-    window: Sequence[tuple[pd.DataFrame, npt.ArrayLike | None]],
+    reference: Reference,
+    window: Sequence[Batch],
+    grown: Sequence[dict[str, Floats]],
     segments: Sequence[str] | None,
     knobs: Knobs,
 ) -> DriftAssessment:
     """The newest batch of the window alone, and pooled with those before it where there are some."""
-    current, current_scores = window[-1]
     share = knobs if len(window) == 1 else replace(knobs, alpha=knobs.alpha / 2)
-    known = {"reference_scores": reference_scores, "segments": segments, **asdict(share)}
-    alone = assess_drift(reference, current, current_scores=current_scores, **known)
+
+    def judge(rows: Sequence[Batch], steps: Sequence[dict[str, Floats]]) -> DriftAssessment:
+        table = pd.concat([one.table[list(reference.table)] for one in rows], ignore_index=True)
+        scores = [np.asarray(one.scores, dtype=float) for one in rows if one.scores is not None]
+        keys = [np.asarray(one.keys, dtype=object) for one in rows if one.keys is not None]
+        return assess_drift(
+            reference.table,
+            table,
+            reference_scores=reference.scores,
+            current_scores=np.concatenate(scores) if scores else None,
+            reference_keys=reference.keys,
+            current_keys=np.concatenate(keys) if keys else None,
+            steps={
+                name: (step, np.concatenate([part[name] for part in steps])) for name, step in reference.steps.items()
+            },
+            segments=segments,
+            **asdict(share),
+        )
+
+    alone = judge(window[-1:], grown[-1:])
     if len(window) == 1 or alone.verdict is Verdict.UNKNOWN:
         return alone
-    rows = pd.concat([frame[list(reference)] for frame, _ in window], ignore_index=True)
-    told = [np.asarray(scores, dtype=float) for _, scores in window if scores is not None]
-    pooled = assess_drift(reference, rows, current_scores=np.concatenate(told) if told else None, **known)
-    return _merged(alone, pooled, batches=len(window))
+    return _merged(alone, judge(window, grown), batches=len(window))
 
 
 def _merged(alone: DriftAssessment, pooled: DriftAssessment, *, batches: int) -> DriftAssessment:

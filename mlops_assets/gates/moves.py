@@ -5,7 +5,7 @@ are left out, and what the reference never showed is asked about separately (`ne
 few rows; what several columns say together is `joint`'s work.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ THIN = 5.0
 SMALL_EFFECT = 0.2
 """Standardised mean difference (Cohen 1988) under which the words tell the spread too: the mean is not what moved."""
 
-MEAN, LEVEL, MISSING, UNSEEN, RANGE, TYPE = "mean", "level", "missing", "unseen", "range", "type"
+MEAN, LEVEL, MISSING, UNSEEN, RANGE, TYPE, FRACTION = "mean", "level", "missing", "unseen", "range", "type", "fraction"
 """What of a column a test looks at."""
 
 
@@ -27,7 +27,8 @@ MEAN, LEVEL, MISSING, UNSEEN, RANGE, TYPE = "mean", "level", "missing", "unseen"
 class Move:
     """One test of one column: `p_value` in [0, 1], `words` for a person, `aspect` it looks at, `levels` it is about.
 
-    `statistic` and `effect` where the test has them.
+    `statistic` and `effect` where the test has them. `attainable`: of a test that few outcomes can fail, the p-values
+    that it may have, each with the chance of its outcome; None where any p-value may occur.
     """
 
     p_value: float
@@ -36,6 +37,7 @@ class Move:
     statistic: float | None = None
     effect: float | None = None
     levels: tuple[str, ...] = ()
+    attainable: tuple[float, ...] | None = None
 
 
 def shape_move(column: Compared) -> Move:
@@ -44,7 +46,8 @@ def shape_move(column: Compared) -> Move:
         return Move(0.0, column.retyped, TYPE)
     if column.is_levels:
         return level_move(count_levels(column))
-    return distribution_move(*(np.asarray(known(side), dtype=float) for side in (column.reference, column.current)))
+    told = distribution_move(*(np.asarray(known(side), dtype=float) for side in column.judged))
+    return replace(told, words=f"growth from batch to batch: {told.words}") if column.is_ageing and told.words else told
 
 
 def percent(share: float) -> str:

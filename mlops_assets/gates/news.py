@@ -1,17 +1,19 @@
 """Decides whether a column shows what the reference never showed: values beyond its range, gaps, unknown levels.
 
 A few rows of this are invisible to a test of the column's shape, yet nearly impossible under no change, and that can
-be counted exactly. Here most broken pipes are seen first.
+be counted exactly. Here most broken pipes are seen first. Persons are counted and not rows, where persons come again:
+a value that one customer has in six snapshots is known of one customer.
+
+Numbers are judged as numbers, whatever repeats in them: a price that nobody paid before is none, however often the
+known prices occur.
 """
 
 import numpy as np
 import pandas as pd
 
 from mlops_assets.gates.columns import SCORE, Column, Compared, Floats, is_missing, known
-from mlops_assets.gates.moves import MISSING, RANGE, UNSEEN, Move, count_levels, fisher, percent
-
-LARGEST_UNSEEN = 0.05
-"""Share of values that the reference holds once, up to which numbers are counted like levels (months, not prices)."""
+from mlops_assets.gates.moves import FRACTION, MISSING, RANGE, UNSEEN, Move, fisher, percent
+from mlops_assets.gates.persons import Codes
 
 NAMED = 3
 
@@ -20,61 +22,113 @@ def news_moves(column: Compared) -> list[Move]:
     """The tests that the column can be put to; which ones depends on the reference and on what is missing anywhere."""
     tests = []
     if is_missing(column.reference).any() or is_missing(column.current).any():
-        tests.append(missing_move(column.reference, column.current))
+        tests.append(missing_move(column.reference, column.current, reference_worth=column.reference_worth))
     if column.retyped or column.kind == SCORE:
         return tests  # another model's scores may reach a little further: that is no news
     if column.is_levels:
-        return [*tests, unseen_move(count_levels(column))]
+        seen = seen_levels(column)
+        return [*tests, new_level_move(seen), unseen_move(seen)]
     sides = [np.asarray(known(side), dtype=float) for side in (column.reference, column.current)]
-    tests.append(range_move(*sides))
-    if is_countable(sides[0]):
-        tests.append(unseen_move(count_levels(column)))
+    tests.append(fraction_move(*sides, reference_worth=column.reference_worth))
+    if not column.is_ageing:
+        codes = [None if side is None else side[~is_missing(values)] for side, values in column.by_side]
+        tests.append(range_move(*sides, *codes))
     return tests
 
 
-def is_countable(reference: Floats) -> bool:
-    """Whether nearly all numbers occur again and again, so that a new one is news."""
-    _, counts = np.unique(reference, return_counts=True)
-    return bool(reference.size) and (counts == 1).sum() <= LARGEST_UNSEEN * reference.size
+def missing_move(reference: Column, current: Column, *, reference_worth: float = 1.0) -> Move:
+    """Fisher's exact test (hypergeometric) of the share of missing values; shapes (m,) and (n,).
 
-
-def missing_move(reference: Column, current: Column) -> Move:
-    """Fisher's exact test (hypergeometric) of the share of missing values; shapes (m,) and (n,)."""
+    `reference_worth`: how many rows of other persons a row of the reference tells as much as, in (0, 1].
+    """
     missing = [is_missing(side) for side in (reference, current)]
     counts = np.array([[gone.sum(), gone.size - gone.sum()] for gone in missing], dtype=float)
     if not (counts.sum(axis=1).all() and counts[:, 0].any()):
         return Move(1.0, "", MISSING)
     then, now = counts[:, 0] / counts.sum(axis=1)
-    return Move(fisher(counts), f"missing {percent(then)} -> {percent(now)}", MISSING, effect=float(now - then))
+    p_value = fisher(np.rint(counts * [[reference_worth], [1.0]]))
+    return Move(p_value, f"missing {percent(then)} -> {percent(now)}", MISSING, effect=float(now - then))
 
 
-def range_move(reference: Floats, current: Floats) -> Move:
+def fraction_move(reference: Floats, current: Floats, *, reference_worth: float = 1.0) -> Move:
+    """Test of the values with a fraction, where the reference holds whole numbers only; shapes (m,) and (n,), no NaN.
+
+    That all r of them are the batch's has the chance C(n, r) / C(m + n, r), and no other outcome can fail it.
+    """
+    broken = int((current != np.rint(current)).sum())
+    before = int((reference != np.rint(reference)).sum())
+    chance = _all_current(broken + before, reference_worth * reference.size, current.size) if broken + before else 1.0
+    if before or not (broken and reference.size):
+        return Move(1.0, "", FRACTION, attainable=(chance,))
+    words = f"fractions in {percent(broken / current.size)} of the rows, whole numbers before"
+    return Move(chance, words, FRACTION, attainable=(chance,))
+
+
+def range_move(
+    reference: Floats, current: Floats, reference_persons: Codes | None = None, persons: Codes | None = None
+) -> Move:
     """Test of the values beyond the reference's largest and smallest; shapes (m,) and (n,), no NaN.
 
     That the r largest of all m + n are the batch's has the chance C(n, r) / C(m + n, r), likewise at the lower end; the
-    smaller of both counts twice. Exact without ties, conservative with them.
+    smaller of both counts twice. Exact without ties, conservative with them; counted in persons where they are known.
     """
     if not (reference.size and current.size):
         return Move(1.0, "", RANGE)
     low, high = reference.min(), reference.max()
-    counts = [int((current < low).sum()), int((current > high).sum())]
-    chances = [_all_current(count, reference.size, current.size) for count in counts]
+    sizes = [_persons(side, codes) for side, codes in ((reference, reference_persons), (current, persons))]
+    counts = [
+        _persons(current[out], None if persons is None else persons[out]) for out in (current < low, current > high)
+    ]
+    chances = [_all_current(count, *sizes) for count in counts]
     beyond = ", ".join(
-        f"{percent(count / current.size)} {where} {limit:.4g}"
+        f"{percent(float((current < limit).mean() if where == 'below' else (current > limit).mean()))} {where} {limit:.4g}"
         for count, where, limit in zip(counts, ("below", "above"), (low, high), strict=True)
         if count
     )
     return Move(min(1.0, 2 * min(chances)), beyond, RANGE)
 
 
-def _all_current(extreme: int, reference: int, current: int) -> float:
+def _persons(values: Floats, codes: Codes | None) -> int:
+    return int(values.size) if codes is None else int(np.unique(codes).size)
+
+
+def _all_current(extreme: int, reference: float, current: float) -> float:
     """Chance that the `extreme` first of `reference` + `current` rows in random order are all current ones."""
     before = np.arange(extreme)
-    return float(np.prod((current - before) / (reference + current - before)))
+    return float(np.prod(np.maximum(current - before, 0) / (reference + current - before)))
 
 
-def unseen_move(counts: pd.DataFrame) -> Move:
-    """Test of the rows with levels that the reference does not hold; `levels` are those, most frequent first.
+def seen_levels(column: Compared) -> pd.DataFrame:
+    """Persons (rows, where each row is its own) that show each level, columns `reference` and `current`."""
+    counted = {}
+    for name, (codes, values) in zip(("reference", "current"), column.by_side, strict=True):
+        kept = ~is_missing(values)
+        shown = pd.DataFrame({"level": values[kept].astype(str)})
+        if codes is not None:
+            shown = shown.assign(person=codes[kept]).drop_duplicates()
+        counted[name] = shown.level.value_counts()
+    return pd.DataFrame(counted).fillna(0.0).sort_index()
+
+
+def new_level_move(seen: pd.DataFrame) -> Move:
+    """Test of the most frequent level that the reference does not hold, of the table `seen_levels`.
+
+    That all r persons with a level are the batch's has the chance C(n, r) / C(m + n, r). No other outcome fails the
+    test of a level, so only levels that are as thin add to the chance of a false alarm (Tarone 1990, A modified
+    Bonferroni method for discrete data): a column of names cannot fail, and a column of few large levels costs nothing.
+    """
+    held, total = float(seen["reference"].sum()), float(seen["current"].sum())
+    chances = tuple(_all_current(int(count), held, total) for count in seen.sum(axis=1))
+    unseen = seen.loc[seen["reference"] == 0, "current"].sort_values(ascending=False, kind="stable")
+    if unseen.empty or not held:
+        return Move(1.0, "", UNSEEN, attainable=chances)
+    words = f"new: '{unseen.index[0]}' ({percent(float(unseen.iloc[0]) / total)} of the rows)"
+    p_value = _all_current(int(unseen.iloc[0]), held, total)
+    return Move(p_value, words, UNSEEN, levels=tuple(map(str, unseen.index)), attainable=chances)
+
+
+def unseen_move(seen: pd.DataFrame) -> Move:
+    """Test of all rows together with levels that the reference does not hold; `levels`: those, most frequent first.
 
     With f levels held once by m rows, the mass unseen is about gamma distributed, of shape f + 1 and rate m + 1, so the
     rows that show it among n are negative binomial; if f = 0, r of them have the chance (n / (m + n + 1)) ** r. So a
@@ -82,12 +136,12 @@ def unseen_move(counts: pd.DataFrame) -> Move:
     """
     from scipy.stats import nbinom
 
-    unseen = counts.loc[counts["reference"] == 0, "current"].sort_values(ascending=False, kind="stable")
-    rows, held, total = float(unseen.sum()), counts["reference"].sum(), counts["current"].sum()
+    unseen = seen.loc[seen["reference"] == 0, "current"].sort_values(ascending=False, kind="stable")
+    rows, held, total = float(unseen.sum()), float(seen["reference"].sum()), float(seen["current"].sum())
     levels = tuple(map(str, unseen.index))
     if not (rows and held):
         return Move(1.0, "", UNSEEN, levels=levels)
-    once = int((counts["reference"] == 1).sum())
+    once = int((seen["reference"] == 1).sum())
     p_value = float(nbinom.sf(rows - 1, once + 1, (held + 1) / (held + 1 + total)))
     names = ", ".join(f"'{level}'" for level in levels[:NAMED]) + (", ..." if len(levels) > NAMED else "")
     return Move(p_value, f"new: {names} ({percent(rows / total)} of the rows)", UNSEEN, levels=levels)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlops_assets.gates.evidence import Rows, column_of, cuts_of, fault_of, read_rows, thinness_of
+from mlops_assets.gates.evidence import Rows, bareness_of, column_of, cuts_of, fault_of, read_rows, shortage_of
+from mlops_assets.gates.persons import persons_of
 from mlops_assets.gates.recalibration import (
     Performance,
     Recalibration,
@@ -36,7 +37,7 @@ SEGMENTS_SHARE = 0.3
 """Part of alpha that the segments share; all rows have the rest."""
 
 FEW_IN_A_SEGMENT = 50
-"""Rows below which nothing is said of a segment."""
+"""Effective rows below which nothing is said of a segment."""
 
 NEWS = 2.0
 """Standard errors from which a difference is put into words."""
@@ -84,6 +85,8 @@ def assess_outcomes(
     batches: npt.ArrayLike | None = None,
     weights: npt.ArrayLike | None = None,
     reference_weights: npt.ArrayLike | None = None,
+    keys: npt.ArrayLike | None = None,
+    reference_keys: npt.ArrayLike | None = None,
     interval: float = 0.95,
     min_rows: int = 100,
 ) -> OutcomeAssessment:
@@ -91,23 +94,24 @@ def assess_outcomes(
 
     Reference of shape (m,): out-of-sample scores of the champion in [0, 1], labels 0 or 1. Current of shape (n,): those
     of the batch, or of several that the champion never learned from; then `batches`, shape (n,), names each row's, and
-    the greatest is the newest. `segments`: one cut or a frame with a column each, on both sides or on neither. UNKNOWN
-    if a side has fewer than `min_rows` rows (of a pooled window that can tell, the newest batch may) or 20 of either
-    label, counted as rows that weigh alike, or the newest batch has one label only or a value that is missing or
-    impossible. Raises ValueError when shapes or cuts differ.
+    the greatest is the newest. `segments`: one cut or a frame with a column each, on both sides or on neither. `keys`
+    and `reference_keys`, shapes (n,) and (m,): the person of each row, on both sides or on neither (each row another).
+    UNKNOWN if a side has fewer than `min_rows` rows (of a pooled window that can tell, the newest batch may) or 20 of
+    either label, counted in effective rows, or a value is missing or impossible. Raises ValueError when shapes or cuts differ.
     """
-    then = read_rows(reference_labels, reference_weights, {"champion": reference_scores})
-    now = read_rows(current_labels, weights, {"champion": current_scores})
+    persons = persons_of(reference_keys, keys)
+    known = (None, None) if persons is None else (persons.reference, persons.current)
+    then = read_rows(reference_labels, reference_weights, {"champion": reference_scores}, known[0])
+    now = read_rows(current_labels, weights, {"champion": current_scores}, known[1])
     cuts = cuts_of(reference_segments, then), cuts_of(segments, now)
     _refuse_unequal(cuts)
     windows = _windows(now, batches)
-    fault = fault_of(then) or fault_of(_only(now, windows[NEWEST]))
-    if fault:
+    if fault := fault_of(then) or fault_of(now):
         return OutcomeAssessment(Verdict.UNKNOWN, None, fault, None, None, ())
     findings = [
-        _judge(window, subject, known, _look("now", _only(now, member & is_in), least, interval), interval)
+        _judge(window, subject, known, _look("now", now.only(member & is_in), least, interval), interval)
         for subject, before, member, least in _subjects(then, now, cuts, min_rows)
-        for known in [_look("then", _only(then, before), least, interval)]
+        for known in [_look("then", then.only(before), least, interval)]
         for window, is_in in windows.items()
     ]
     return _conclude(_share_alpha(findings, alpha))
@@ -134,18 +138,12 @@ def _subjects(
             yield f"{cut}={level}", known == level, levels == level, FEW_IN_A_SEGMENT
 
 
-def _only(rows: Rows, member: npt.NDArray[np.bool_]) -> Rows:
-    """The rows that `member`, shape (n,), marks."""
-    scores = {name: values[member] for name, values in rows.scores.items()}
-    return Rows(rows.labels[member], rows.weights[member], scores, member)
-
-
 def _look(when: str, rows: Rows, min_rows: int, interval: float) -> tuple[Recalibration, Performance] | str:
     """How scores of these rows kept their word, or why nobody can tell."""
-    if reason := fault_of(rows) or thinness_of(rows, min_rows):
+    if reason := bareness_of(rows) or shortage_of(rows, min_rows):
         return f"{when}: {reason}"
     columns = rows.labels, rows.scores["champion"], rows.weights
-    if (found := recalibrate(*columns)) is None:
+    if (found := recalibrate(*columns, rows.persons)) is None:
         return f"{when}: cannot tell: the scores are all alike, or part the labels without an error"
     return found, measure(*columns, found, interval=interval)
 

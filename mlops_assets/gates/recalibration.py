@@ -11,7 +11,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from mlops_assets.gates.estimates import Estimate, Floats, auc_components, mean_variance, mean_with_interval
+from mlops_assets.gates.estimates import Estimate, auc_components, auc_variance, mean_with_interval
+from mlops_assets.gates.persons import Codes, Floats, summed
 
 CERTAIN = 1e-6
 """Scores are kept this far from 0 and 1, so that one certain row does not decide the slope."""
@@ -22,10 +23,15 @@ STEPS, SETTLED = 50, 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Recalibration:
-    """Intercept and slope, shape (2,), of label on log-odds of the score, and their covariance, shape (2, 2)."""
+    """Intercept and slope, shape (2,), of label on log-odds of the score, and their covariance, shape (2, 2).
+
+    `influences`, shape (n, 2): by how much each row moved them; `persons`: who the rows are.
+    """
 
     coefficients: Floats
     covariance: Floats
+    influences: Floats
+    persons: Codes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +52,8 @@ class Performance:
     slope: Estimate
 
 
-def recalibrate(labels: Floats, scores: Floats, weights: Floats) -> Recalibration | None:
-    """The weighted fit and its sandwich covariance (with n / (n - 2)); shapes (n,), weights > 0.
+def recalibrate(labels: Floats, scores: Floats, weights: Floats, persons: Codes | None = None) -> Recalibration | None:
+    """The weighted fit and its sandwich covariance by person (with g / (g - 2)); shapes (n,), weights > 0.
 
     None where there is no such fit: one score for all rows, or scores that part the labels without an error. The
     sandwich, since an inverse chance makes a row weigh more and not occur more often (Huber 1967, White 1982).
@@ -72,23 +78,40 @@ def recalibrate(labels: Floats, scores: Floats, weights: Floats) -> Recalibratio
     else:
         return None
     inverse = np.linalg.inv(information)
-    meat = X * (shares * (labels - fitted))[:, None]
-    covariance = inverse @ (meat.T @ meat) @ inverse * len(labels) / max(1, len(labels) - 2)
-    return Recalibration(found, covariance)
+    influences = (X * (shares * (labels - fitted))[:, None]) @ inverse
+    count = len(labels) if persons is None else len(np.unique(persons))
+    influences = influences * (count / max(1, count - 2)) ** 0.5
+    by_person = summed(influences, persons)
+    return Recalibration(found, by_person.T @ by_person, influences, persons)
 
 
 def difference_p_value(then: Recalibration, now: Recalibration) -> float:
     """Chance of two recalibrations that differ so much if both samples keep their word alike; in [0, 1].
 
-    Wald's test: d' (V1 + V2)^-1 d is chi-square with 2 degrees of freedom, whose tail is exp(-x / 2).
+    Wald's test: d' V^-1 d is chi-square with 2 degrees of freedom, whose tail is exp(-x / 2). V is the sum of both
+    covariances, less what persons who are in both samples have in common.
     """
     moved = now.coefficients - then.coefficients
-    distance = float(moved @ np.linalg.solve(then.covariance + now.covariance, moved))
+    distance = float(moved @ np.linalg.solve(_spread_of_difference(then, now), moved))
     return float(np.exp(-max(0.0, distance) / 2))
 
 
+def _spread_of_difference(then: Recalibration, now: Recalibration) -> Floats:
+    if then.persons is None or now.persons is None:
+        return then.covariance + now.covariance
+    codes = np.concatenate([then.persons, now.persons])
+    by_person = summed(np.vstack([-then.influences, now.influences]), codes)
+    covariance: Floats = by_person.T @ by_person
+    return covariance
+
+
 def measure(
-    labels: Floats, scores: Floats, weights: Floats, recalibration: Recalibration, *, interval: float
+    labels: Floats,
+    scores: Floats,
+    weights: Floats,
+    recalibration: Recalibration,
+    *,
+    interval: float,
 ) -> Performance:
     """`Performance` on rows of both labels, at least two of each; shapes (n,), weights > 0."""
     slope, variance = float(recalibration.coefficients[1]), float(recalibration.covariance[1, 1])
@@ -97,17 +120,17 @@ def measure(
         positives=int((labels == 1).sum()),
         promised=float(np.average(scores, weights=weights)),
         observed=float(np.average(labels, weights=weights)),
-        auc=auc(labels, scores, weights, interval=interval),
-        gap=mean_with_interval(labels - scores, weights, interval=interval),
+        auc=auc(labels, scores, weights, interval=interval, persons=recalibration.persons),
+        gap=mean_with_interval(labels - scores, weights, interval=interval, persons=recalibration.persons),
         slope=_normal(slope, variance, interval),
     )
 
 
-def auc(labels: Floats, scores: Floats, weights: Floats, *, interval: float) -> Estimate:
+def auc(labels: Floats, scores: Floats, weights: Floats, *, interval: float, persons: Codes | None = None) -> Estimate:
     """Weighted area under the ROC curve, in [0, 1], with the interval of DeLong et al. (1988), cut there."""
     positive = labels == 1
     ones, zeros = auc_components(positive, scores, weights)
-    variance = mean_variance(ones, weights[positive]) + mean_variance(zeros, weights[~positive])
+    variance = auc_variance(positive, ones, zeros, weights, persons)
     whole = _normal(float(np.average(ones, weights=weights[positive])), variance, interval)
     return Estimate(whole.value, max(0.0, whole.lower), min(1.0, whole.upper))
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlops_assets.gates.columns import Column, Compared, Floats, is_missing, known
-from mlops_assets.gates.moves import LEVEL, MEAN, MISSING, RANGE, UNSEEN, Move, changed, percent
+from mlops_assets.gates.moves import FRACTION, LEVEL, MEAN, MISSING, RANGE, UNSEEN, Move, changed, percent
 
 Bools = npt.NDArray[np.bool_]
 
@@ -26,7 +26,8 @@ def where_most(column: Compared, test: Move, segments: Mapping[str, Compared]) -
 
     Named only if it moved more than the rest of the rows by `SURE` standard errors, the largest such.
     """
-    then, now = (_measure(side, test, column.reference) for side in (column.reference, column.current))
+    sides = column.judged if test.aspect == MEAN else (column.reference, column.current)
+    then, now = (_measure(side, test, column.reference) for side in sides)
     best, words = SURE, ""
     for name, segment in segments.items():
         if name == column.name or not segment.is_levels or segment.retyped:
@@ -56,6 +57,8 @@ def _measure(values: Column, test: Move, reference: Column) -> Floats:
         names = np.array([("" if value is None else f"{value}") for value in values])
         return np.where(gone, np.nan, np.isin(names, test.levels))
     numbers = values.astype(float)
+    if test.aspect == FRACTION:
+        return np.where(gone, np.nan, numbers != np.rint(numbers))
     if test.aspect == RANGE:
         held = known(reference).astype(float)
         return np.where(gone, np.nan, (numbers < held.min()) | (numbers > held.max()))
