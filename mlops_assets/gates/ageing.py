@@ -1,9 +1,9 @@
 """Decides which columns age: the same person's number grows from batch to batch, as tenure and totals do.
 
-How far such a number has come says how old the customers are, and the oldest are older every month: a test of its
-range or its mean rings for the calendar. What would be news is another growth. So of an ageing column the step since the
-person's row of the batch before is judged, and of customers who are new in it nothing. It takes the reference's own months
-to know an ageing column: were the batch asked, a price that rises for everybody would be age.
+How far such a number has come says how old the customers are, and the oldest are older every month: a test of its range
+or its mean rings for the calendar. What would be news is another growth. So of an ageing column the step since the
+person's row of the batch before is judged, and of customers who are new in it nothing. It takes the reference's own
+months to know an ageing column: were the batch asked, a price that rises for everybody would be age.
 """
 
 from collections.abc import Sequence

@@ -11,8 +11,9 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from mlops_assets.gates.columns import Column, Compared, Floats, known
+from mlops_assets.gates.columns import Column, Compared, known
 from mlops_assets.gates.moves import MISSING, TYPE, Move, percent
+from mlops_assets.gates.persons import Floats
 
 Bools = npt.NDArray[np.bool_]
 

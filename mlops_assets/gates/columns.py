@@ -57,7 +57,8 @@ class Compared:
     @property
     def pooled(self) -> Column:
         """What is compared: the reference's, then the current ones."""
-        return np.concatenate(self.judged)
+        values: Column = np.concatenate(self.judged)
+        return values
 
     @property
     def by_side(self) -> tuple[tuple[Codes | None, Column], tuple[Codes | None, Column]]:

@@ -82,10 +82,10 @@ def assess_drift(
 
     UNKNOWN if a side has fewer than `min_rows` effective rows, or there is nothing to compare. Columns that only
     `current` has are not judged. Keys, shapes (m,) and (n,), name the person of each row; None: each row is another.
-    `steps`: how ageing columns grew (`ageing`); of these the growth is judged. Scores, in [0, 1] and NaN where missing, are judged as one more column; the reference's must be
-    out-of-sample. `permutations` and `seed` are those of the joint test. `segments` are the columns in whose levels is
-    looked for where it moved most; None: all that have few. Raises ValueError when `current` lacks a column, or only
-    one side has scores.
+    `steps`: how ageing columns grew (`ageing`); of these the growth is judged. Scores, in [0, 1] and NaN where missing,
+    are judged as one more column; the reference's must be out-of-sample. `permutations` and `seed` are those of the
+    joint test. `segments` are the columns in whose levels is looked for where it moved most; None: all that have few.
+    Raises ValueError when `current` lacks a column, or only one side has scores.
     """
     persons = persons_of(reference_keys, current_keys)
     columns = pair(reference, current, reference_scores, current_scores, persons=persons, steps=steps)

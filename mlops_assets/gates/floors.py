@@ -74,10 +74,10 @@ def _measured_floors(
     # The prevalence of these very rows, which no constant score can beat: a little harder than the one known before.
     prevalence = np.full(len(labels), np.average(labels, weights=weights))
     loss = float(np.average(row_losses(labels, prevalence), weights=weights))
-    known = {"interval": interval, "persons": rows.persons}
-    gain = _share(loss_gain(labels, prevalence, scores, weights, **known), loss)
+    gain = _share(loss_gain(labels, prevalence, scores, weights, interval=interval, persons=rows.persons), loss)
     error = calibration_gap(labels, scores, weights, bins=bins, persons=rows.persons)
-    behind = _share(loss_gain(labels, scores, rows.scores["baseline"], weights, **known), loss)
+    baseline = rows.scores["baseline"]
+    behind = _share(loss_gain(labels, scores, baseline, weights, interval=interval, persons=rows.persons), loss)
     return (
         held_to(
             "gain_over_prevalence",

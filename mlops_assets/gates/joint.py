@@ -30,6 +30,8 @@ TAIL = 0.1
 COUNTED = 10
 """From so many permutations beyond the observed one on, they are counted; below, the tail says how rare it is."""
 
+HALF = 0.5
+
 FLOAT32_WHOLE = 2**23
 """Whole numbers up to twice this are exact in a float32."""
 
@@ -129,26 +131,26 @@ def person_parts(points: Floats, known: Bools, is_current: Bools, persons: Codes
     `points` and `known`, shape (n, coordinates): the means are those of the known points, which have a mean of 0.
     """
     counts = np.vstack([(known & ~is_current[:, None]).sum(axis=0), (known & is_current[:, None]).sum(axis=0)])
-    weights = np.array([[-1.0], [1.0]]) / np.maximum(counts, 1) * (counts.min(axis=0) > 0)
+    weights: Floats = np.array([[-1.0], [1.0]]) / np.maximum(counts, 1) * (counts.min(axis=0) > 0)
     middle = np.where(known, points, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return summed(np.where(known, points - middle, 0) * weights[is_current.astype(np.intp)], persons)
 
 
 def _in_force(parts: Floats) -> Floats:
-    """How many persons alike would tell as much of each coordinate, shape (coordinates,); 0 where none tells anything."""
+    """How many persons alike would tell as much of each coordinate, shape (coordinates,); 0 where none tells any."""
     squares = np.square(parts)
-    fourth = np.square(squares).sum(axis=0)
+    fourth: Floats = np.square(squares).sum(axis=0)
     return np.divide(np.square(squares.sum(axis=0)), fourth, out=np.zeros_like(fourth), where=fourth > 0)
 
 
 def turned(parts: Floats, *, permutations: int, seed: int) -> Floats:
     """Size of the sum of the parts in standard errors, shape (1 + permutations, coordinates): as it is, then by lot."""
     rng = np.random.Generator(np.random.PCG64(seed))
-    signs = np.where(rng.random((1 + permutations, len(parts)), dtype=np.float32) < 0.5, -1, 1).astype(np.float32)  # noqa: PLR2004
-    signs[0] = 1
+    is_turned = rng.random((1 + permutations, len(parts)), dtype=np.float32) < HALF
+    is_turned[0] = False
     # Whole numbers whose sums a float32 holds exactly, in whatever order they are added.
     whole = np.rint(parts * (FLOAT32_WHOLE / 2 / np.abs(parts).sum(axis=0))).astype(np.float32)
-    sums = (signs @ whole).astype(float)
+    sums = (np.where(is_turned, -1, 1).astype(np.float32) @ whole).astype(float)
     errors = np.sqrt(np.square(whole.astype(float)).sum(axis=0))
     return np.asarray(np.abs(sums) / errors)
 

@@ -88,8 +88,8 @@ def assess_month(
     more. `reference_batches`, shape (m,): the month of each reference row; what fails against all of them is judged
     against those since the last change, whose answer counts. `reference_keys`, `current_keys` and those of `earlier`:
     the person of each row (`persons`); with them, and with the names of the months (`batch` is the current one's), of
-    columns that age the growth is judged (`ageing`). `p_value` is corrected for both. UNKNOWN if the batch itself is too
-    small, however many are pooled.
+    columns that age the growth is judged (`ageing`). `p_value` is corrected for both. UNKNOWN if the batch itself is
+    too small, however many are pooled.
     """
     knobs = Knobs(alpha, min_rows, permutations, seed)
     window = [*(Batch(*one) for one in earlier), Batch(current, current_scores, current_keys, batch)][-WINDOW:]

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlops_assets.gates.columns import Compared, Floats, known
+from mlops_assets.gates.columns import Compared, known
+from mlops_assets.gates.persons import Floats
 
 THIN = 5.0
 """Expected rows below which the chi-square approximation of a level is not trusted (Cochran 1954)."""

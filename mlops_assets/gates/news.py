@@ -11,9 +11,9 @@ known prices occur.
 import numpy as np
 import pandas as pd
 
-from mlops_assets.gates.columns import SCORE, Column, Compared, Floats, is_missing, known
-from mlops_assets.gates.moves import FRACTION, MISSING, RANGE, UNSEEN, Move, fisher, percent
-from mlops_assets.gates.persons import Codes
+from mlops_assets.gates.columns import SCORE, Column, Compared, is_missing, known
+from mlops_assets.gates.moves import FRACTION, MISSING, RANGE, UNSEEN, Move, count_levels, fisher, percent
+from mlops_assets.gates.persons import Codes, Floats
 
 NAMED = 3
 
@@ -76,14 +76,13 @@ def range_move(
         return Move(1.0, "", RANGE)
     low, high = reference.min(), reference.max()
     sizes = [_persons(side, codes) for side, codes in ((reference, reference_persons), (current, persons))]
-    counts = [
-        _persons(current[out], None if persons is None else persons[out]) for out in (current < low, current > high)
-    ]
+    beyond_it = current < low, current > high
+    counts = [_persons(current[out], None if persons is None else persons[out]) for out in beyond_it]
     chances = [_all_current(count, *sizes) for count in counts]
     beyond = ", ".join(
-        f"{percent(float((current < limit).mean() if where == 'below' else (current > limit).mean()))} {where} {limit:.4g}"
-        for count, where, limit in zip(counts, ("below", "above"), (low, high), strict=True)
-        if count
+        f"{percent(float(out.mean()))} {where} {limit:.4g}"
+        for out, where, limit in zip(beyond_it, ("below", "above"), (low, high), strict=True)
+        if out.any()
     )
     return Move(min(1.0, 2 * min(chances)), beyond, RANGE)
 
@@ -94,19 +93,23 @@ def _persons(values: Floats, codes: Codes | None) -> int:
 
 def _all_current(extreme: int, reference: float, current: float) -> float:
     """Chance that the `extreme` first of `reference` + `current` rows in random order are all current ones."""
+    if extreme > current:
+        return 0.0
     before = np.arange(extreme)
-    return float(np.prod(np.maximum(current - before, 0) / (reference + current - before)))
+    return float(np.prod((current - before) / (reference + current - before)))
 
 
 def seen_levels(column: Compared) -> pd.DataFrame:
     """Persons (rows, where each row is its own) that show each level, columns `reference` and `current`."""
+    if column.persons is None:
+        return count_levels(column)
     counted = {}
     for name, (codes, values) in zip(("reference", "current"), column.by_side, strict=True):
         kept = ~is_missing(values)
-        shown = pd.DataFrame({"level": values[kept].astype(str)})
-        if codes is not None:
-            shown = shown.assign(person=codes[kept]).drop_duplicates()
-        counted[name] = shown.level.value_counts()
+        place, levels = pd.factorize(values[kept].astype(str), sort=True)
+        persons = np.zeros(0, dtype=np.intp) if codes is None else codes[kept]
+        pairs = np.unique(place * column.persons.count + persons)
+        counted[name] = pd.Series(np.bincount(pairs // column.persons.count, minlength=len(levels)), index=levels)
     return pd.DataFrame(counted).fillna(0.0).sort_index()
 
 

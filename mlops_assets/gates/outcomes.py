@@ -97,7 +97,8 @@ def assess_outcomes(
     the greatest is the newest. `segments`: one cut or a frame with a column each, on both sides or on neither. `keys`
     and `reference_keys`, shapes (n,) and (m,): the person of each row, on both sides or on neither (each row another).
     UNKNOWN if a side has fewer than `min_rows` rows (of a pooled window that can tell, the newest batch may) or 20 of
-    either label, counted in effective rows, or a value is missing or impossible. Raises ValueError when shapes or cuts differ.
+    either label, counted in effective rows, or a value is missing or impossible. Raises ValueError when shapes or cuts
+    differ.
     """
     persons = persons_of(reference_keys, keys)
     known = (None, None) if persons is None else (persons.reference, persons.current)

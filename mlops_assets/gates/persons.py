@@ -69,7 +69,7 @@ def summed(values: Floats, persons: Codes | None) -> Floats:
     if persons is None:
         return values
     if values.ndim == 1:
-        return np.bincount(persons, weights=values)
+        return np.bincount(persons, weights=values).astype(np.float64)
     sums = np.zeros((int(persons.max(initial=-1)) + 1, values.shape[1]))
     np.add.at(sums, persons, values)
     return sums

@@ -29,8 +29,8 @@ def assess_promises(
     """`assess_outcomes` of `current`, and on FAIL against the part of `reference` since it last changed, which counts.
 
     Both have the columns `score` in [0, 1], `label` 0 or 1, `weight` and `batch`, shapes (m, >= 4) and (n, >= 4), and
-    both or neither `key`, the person of each row. `segments` and `reference_segments` stand in the same order of rows. So the second look can take an alarm back, and
-    never raise one.
+    both or neither `key`, the person of each row. `segments` and `reference_segments` stand in the same order of rows.
+    So the second look can take an alarm back, and never raise one.
     """
     knobs = {"alpha": alpha, "interval": interval, "min_rows": min_rows}
     judged = _assess(reference, current, segments, reference_segments, knobs)

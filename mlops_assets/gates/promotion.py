@@ -2,11 +2,11 @@
 
 Both are held against the same rows, pair by pair: "the higher AUC wins" promotes half of the equally good. It asks for
 a gain in log-loss that an interval tells from none, and that is worth the change, since with enough rows any difference
-is significant. The AUC must not be proven to fall by much; it need not rise, or a challenger that only repairs the level
-of the scores after a change of prevalence could never pass, nor, where events are rare and the AUC is vague, any at all.
-No segment may pay for the rest. A tie keeps the champion. Each limit is a share of the champion's own loss on the rows
-it is about, so that it means the same whether 1 or 30 of 100 leave; rows of one person count as one where they repeat.
-Which rows are fair to both (out of sample, several batches) is the caller's to choose; nothing is moved here.
+is significant. The AUC must not be proven to fall by much; it need not rise, or a challenger that only repairs the
+level of the scores after a change of prevalence could never pass, nor, where events are rare and the AUC is vague, any
+at all. No segment may pay for the rest. A tie keeps the champion. Each limit is a share of the champion's own loss on
+the rows it is about, so that it means the same whether 1 or 30 of 100 leave; rows of one person count as one where they
+repeat. Which rows are fair to both (out of sample, several batches) is the caller's to choose; nothing is moved here.
 
 Who asks every month would be told yes by chance one day. So each attempt about the same champion has a smaller part of
 the chance of error than the last (`widened`), and all of them together, however many, no more than 1 - `interval`.

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from mlops_assets.gates.columns import Column, Compared, Floats, is_missing, known
+from mlops_assets.gates.columns import Column, Compared, is_missing, known
 from mlops_assets.gates.moves import FRACTION, LEVEL, MEAN, MISSING, RANGE, UNSEEN, Move, changed, percent
+from mlops_assets.gates.persons import Floats
 
 Bools = npt.NDArray[np.bool_]
 
