@@ -1,6 +1,6 @@
 """What the monitoring gates said last of each batch, and so which may be learned from; each report is read once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from mlops_assets.champions import Champion
@@ -40,7 +40,7 @@ def digests(layers: Layers, name: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Reading:
-    """A version of a gate's report; alike by its digest, wherever it lies."""
+    """A version of a gate's report; alike by its digest, wherever it lies and whichever batch it is of."""
 
     layers: Layers
     gate: str
@@ -56,14 +56,20 @@ class Reading:
         return hash((self.gate, self.digest))
 
 
-@lru_cache(maxsize=2000)
 def read_report(reading: Reading) -> Judgement:
-    """What a report tells; a version of it is read once by each process."""
+    """What a report tells of its batch; a version of it is read once by each process."""
+    # Two months may have the same report, byte by byte: what is remembered of the bytes is of neither.
+    return replace(told_by(reading), batch=reading.batch)
+
+
+@lru_cache(maxsize=2000)
+def told_by(reading: Reading) -> Judgement:
+    """What the bytes of a report tell, of no batch."""
     table = bytes_table(reading.layers.content(REPORTS[reading.gate], reading.batch))
     is_drift = reading.gate == "drift"
     return Judgement(
         reading.gate,
-        reading.batch,
+        "",
         findings.verdict_of(table) if is_drift else outcome_findings.verdict_of(table),
         champion=str(table.model_md5.iloc[0]),
         digest=reading.digest,

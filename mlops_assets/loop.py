@@ -45,13 +45,9 @@ class Busy:
 
 
 def busy(instance: dg.DagsterInstance) -> list[Busy]:
-    """The runs of the loop that have not ended."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED), limit=100)
-    return [
-        Busy(run.tags[JOB], run.tags.get("dagster/partition"), run.run_id)
-        for run in runs
-        if run.tags.get(JOB) in LOOP_JOBS
-    ]
+    """The runs of the loop that have not ended, whatever else the instance is asked to run."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags={JOB: LOOP_JOBS}))
+    return [Busy(run.tags[JOB], run.tags.get("dagster/partition"), run.run_id) for run in runs]
 
 
 def newest(layers: Layers, name: str) -> str | None:

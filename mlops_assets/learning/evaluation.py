@@ -160,8 +160,9 @@ def evaluate(
 ) -> pd.DataFrame:
     """`Metrics` of all candidates in `scores` (`OutOfSampleScores`), overall, by fold and by each column of `segments`.
 
-    `segments` has `batch` and `customer_id` (as columns or index) and object columns to cut by; the rolling origin is
-    too small to be cut by them. `threshold` is the least score that gets an offer, `interval` the confidence in (0, 1).
+    `segments` has `batch` and `customer_id` (as columns or index) and object columns to cut by, under each scheme: of a
+    model of recent months only the rolling origin speaks. `threshold` is the least score that gets an offer, `interval`
+    the confidence in (0, 1).
     Raises ValueError when a scored row has no segment.
     """
     measures: dict[str, Measure] = {
@@ -202,7 +203,7 @@ def _parts(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]
     for (candidate, scheme), rows in table.groupby(["candidate", "scheme"]):
         names = {"candidate": str(candidate), "scheme": str(scheme)}
         yield {**names, "cut": "overall", "level": "all"}, rows
-        for cut in ["fold", *(segments if scheme == "out_of_fold" else [])]:
+        for cut in ["fold", *segments]:
             for level, part in rows.groupby(as_levels(rows[cut])):
                 yield {**names, "cut": str(cut), "level": str(level)}, part
 
