@@ -212,7 +212,9 @@ def _rows(
     shapes = {"covered": rows.covered.shape, "labels": rows.labels.shape, "weights": rows.weights.shape}
     shapes |= {} if rows.scores is None else {"scores": rows.scores.shape}
     if set(shapes.values()) != {(count,)}:
-        message = f"the batch has {count} rows, but shapes are {shapes}. Hand over one value for each row, in its order."
+        message = (
+            f"the batch has {count} rows, but shapes are {shapes}. Hand over one value for each row, in its order."
+        )
         raise ValueError(message)
     return rows
 
@@ -280,8 +282,9 @@ def _label_finding(rows: _Rows, earlier: Sequence[EarlierBatch], *, alpha: float
     verdict = Verdict.UNKNOWN if p_value <= alpha else Verdict.PASS
     seen = f"all of them have label {rate:.0f}" if is_single else f"{rate:.1%} of them have label 1"
     moved = f"{seen}, where {expected:.1%} of label 1 were to be expected"
-    near = np.clip(rate, 0.5 / rows.alike, 1 - 0.5 / rows.alike) if rows.alike > 1 else 0.5
-    return _Labels(CoverageFinding(LABELS, verdict, p_value, _log_odds(float(near)) - _log_odds(expected), moved), expected)
+    half = 0.5 / max(rows.alike, 1.0)
+    effect = _log_odds(min(max(rate, half), 1 - half)) - _log_odds(expected)
+    return _Labels(CoverageFinding(LABELS, verdict, p_value, effect, moved), expected)
 
 
 def _expectations(rows: _Rows, earlier: Sequence[EarlierBatch], *, is_single: bool) -> Iterator[tuple[float, float]]:
