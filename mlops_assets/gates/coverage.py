@@ -78,7 +78,8 @@ class CoverageAssessment:
 
     `rows`: all of the batch; `covered`: those with an outcome; `usual`: share of earlier batches' rows that had one,
     None without any. `observed`, `expected`: shares of label 1; expected is None where nothing leads to expect one.
-    `score_covered`, `score_others`: mean scores, None without scores or without such rows.
+    `score_covered`, `score_others`: mean scores, None without scores and where nothing is compared: a report of whole
+    outcomes does not depend on whether the batch was ever scored.
     """
 
     verdict: Verdict
@@ -151,8 +152,8 @@ def assess_coverage(
         usual=usual,
         observed=observed,
         expected=expected,
-        score_covered=rows.mean_score(rows.covered),
-        score_others=rows.mean_score(~rows.covered),
+        score_covered=rows.mean_score(rows.covered) if is_partial else None,
+        score_others=rows.mean_score(~rows.covered) if is_partial else None,
         p_value=min([1.0, *(finding.p_value for finding in findings)]),
         findings=tuple(findings),
     )

@@ -109,6 +109,12 @@ def test_up_to_max_missing_nothing_is_compared_however_the_missing_rows_were_cho
     assert assess(covered).verdict is Verdict.UNKNOWN
 
 
+def test_what_is_said_of_whole_outcomes_depends_on_no_score_and_no_earlier_batch() -> None:
+    whole = np.ones(ROWS, dtype=bool)
+    alone = findings_table(assess(whole, scores=None, earlier=BEFORE))
+    pd.testing.assert_frame_equal(findings_table(assess(whole)), alone)
+
+
 def test_too_few_rows_with_an_outcome_cannot_stand_for_the_others() -> None:
     some = np.flatnonzero(np.sort(LOTS)[20] > LOTS)
     assert assess(np.isin(np.arange(ROWS), some)).verdict is Verdict.PASS
