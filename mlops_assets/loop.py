@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import dagster as dg
 
 from mlops_assets import delivered
+from mlops_assets.acceptances import accepted_outcomes
 from mlops_assets.champions import Champion, read_champion
 from mlops_assets.gates import attempts
 from mlops_assets.gates.attempts import Facts
 from mlops_assets.history import Made, Signed, Unrecorded
-from mlops_assets.judgements import judgements, mature
+from mlops_assets.judgements import judgements, mature, withheld
 from mlops_assets.landing import Inbox
 from mlops_assets.params import MODEL_SECTIONS, Params
 from mlops_assets.storage import Layers
@@ -52,23 +53,29 @@ def busy(instance: dg.DagsterInstance) -> list[Busy]:
 
 def newest(layers: Layers, name: str) -> str | None:
     """The newest batch of a table."""
-    batches = layers.batches(name)
-    return batches[-1] if batches else None
+    return next(iter(newest_batches(layers, name, 1)), None)
+
+
+def newest_batches(layers: Layers, name: str, count: int) -> list[str]:
+    """At most so many batches of a table, the newest, oldest first."""
+    return layers.batches(name)[-count:]
 
 
 def facts(layers: Layers, history: Unrecorded, instance: dg.DagsterInstance, params: Params) -> Facts:
     """Everything the retraining rule decides by, but for files that wait in the inbox (`waiting`)."""
     champion = read_champion(layers)
+    accepted = accepted_outcomes(history)
     resets = [signature.attempt for signature in history.read(Signed) if signature.action == "reset"]
     return Facts(
         batches=tuple(layers.batches("customer_features")),
-        mature=mature(layers),
+        mature=mature(layers, accepted),
         params=params.digest(*MODEL_SECTIONS),
         champion=learned_by(champion, history) if champion else None,
-        judgements=tuple(judgements(layers, champion)) if champion else (),
+        judgements=tuple(judgements(layers, champion, accepted)) if champion else (),
         attempts=tuple(attempts_of(history, instance)),
         busy=tuple(run.in_words for run in busy(instance)),
         forgiven=resets[-1] if resets else None,
+        withheld=tuple(withheld(layers, accepted)),
     )
 
 
