@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from mlops_assets import delivered
+from mlops_assets import acceptances, delivered
 from mlops_assets.champions import Champion, read_champion
+from mlops_assets.followups import to_judge_anew
 from mlops_assets.gates import attempts
 from mlops_assets.gates.attempts import Facts
-from mlops_assets.history import Made, Signed, Unrecorded
+from mlops_assets.gates.retraining import Limits
+from mlops_assets.history import Accepted, Made, Signed, Unrecorded
 from mlops_assets.judgements import judgements, mature
 from mlops_assets.landing import Inbox
 from mlops_assets.params import MODEL_SECTIONS, Params
@@ -73,7 +75,35 @@ def facts(layers: Layers, history: Unrecorded, instance: dg.DagsterInstance, par
         attempts=tuple(attempts_of(history, instance)),
         busy=tuple(run.in_words for run in busy(instance)),
         forgiven=resets[-1] if resets else None,
+        normal=normal(layers, history, champion) if champion else frozenset(),
     )
+
+
+def limits(params: Params) -> Limits:
+    """The limits of the retraining rule."""
+    own = params.loop.model_dump(include=set(Limits.__dataclass_fields__))
+    return Limits(**own, months=params.promotion.months)
+
+
+def changes_accepted(history: Unrecorded, champion: Champion | None) -> list[Accepted]:
+    """Every record about a change as the normal of the champion, oldest first; none without one."""
+    if champion is None:
+        return []
+    return [
+        record
+        for record in history.read(Accepted)
+        if (record.what, record.champion) == (acceptances.CHANGE, champion.model_md5)
+    ]
+
+
+def normal(layers: Layers, history: Unrecorded, champion: Champion) -> frozenset[str]:
+    """Batches of accepted changes, and those that are yet to be judged anew since they are."""
+    records = changes_accepted(history, champion)
+    if not records:  # as a rule; the rest reads all that was ever made
+        return frozenset()
+    accepted = [record for record in records if record in acceptances.accepted_changes(history, champion.model_md5)]
+    anew = {follow.batch for follow in to_judge_anew(history.read(Made), accepted)}
+    return frozenset({*acceptances.months_as_accepted(layers, history, champion.model_md5), *anew})
 
 
 def learned_by(champion: Champion, history: Unrecorded) -> attempts.Champion:

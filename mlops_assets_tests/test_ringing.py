@@ -267,7 +267,7 @@ def test_an_approval_rings_though_a_training_failed_before_and_not_once_another_
     history.add(Judged("PASS", "best", "gain .04", {"champion": None}, "newer", "run 3", waits="a person signs"))
     assert told() == [(Kind.APPROVAL, "gain .04")]
     time.sleep(0.01)
-    history.add(Judged("FAIL", None, "no gain", {"champion": None}, "two", "run 2"))
+    history.add(Judged("FAIL", None, "no gain", {"champion": "one"}, "two", "run 2"))
     assert told() == [(Kind.DECISION, "no gain")]
 
 

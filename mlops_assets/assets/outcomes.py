@@ -9,11 +9,12 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from mlops_assets import checks
+from mlops_assets import acceptances, checks, references
 from mlops_assets.assets.predictions import predictions
 from mlops_assets.champions import Champion, read_champion
 from mlops_assets.churn import features, offers
 from mlops_assets.gates import monthly, outcome_findings, promises
+from mlops_assets.history import Unrecorded
 from mlops_assets.learning import training
 from mlops_assets.maturity import mature
 from mlops_assets.params import Params
@@ -48,6 +49,7 @@ def outcome_report(
     validated_outcomes: pd.DataFrame,
     layers: dg.ResourceParam[Layers],
     params: dg.ResourceParam[Params],
+    history: dg.ResourceParam[Unrecorded],
 ) -> checks.Published:
     """How the champion's scores of a mature month kept what it promised, overall and by segment, and a verdict."""
     batch = context.partition_key
@@ -56,8 +58,9 @@ def outcome_report(
     if champion is None or reason:
         yield from checks.abstain("outcome_report", reason or "", "outcomes")
         return
-    rows = mature_rows(batch, champion, layers, labelled_customers)
-    reference = champion.reference
+    accepted = acceptances.months_as_accepted(layers, history, champion.model_md5, judged=batch)
+    rows = mature_rows(batch, champion, layers, labelled_customers, accepted)
+    reference = references.promised(references.reference_of(champion, layers, history, judged=batch))
     scored = rows.assign(score=training.load(champion.model)(features.model_inputs(rows)))
     assessment = promises.assess_promises(
         reference,
@@ -93,7 +96,9 @@ def campaign(validated_outcomes: pd.DataFrame, params: Params) -> dict[str, Any]
     return told
 
 
-def mature_rows(batch: str, champion: Champion, layers: Layers, newest: pd.DataFrame) -> pd.DataFrame:
-    """The labelled rows of the batch and of up to two mature ones before it that the champion never learned from."""
-    earlier = [b for b in mature(layers) if champion.as_of < b < batch][1 - monthly.WINDOW :]
+def mature_rows(
+    batch: str, champion: Champion, layers: Layers, newest: pd.DataFrame, accepted: list[str]
+) -> pd.DataFrame:
+    """The labelled rows of the batch and of up to two mature ones before it that are news to the champion."""
+    earlier = references.unseen_before(batch, mature(layers), champion, accepted)[1 - monthly.WINDOW :]
     return pd.concat([*(layers.read("labelled_customers", b) for b in earlier), newest], ignore_index=True)

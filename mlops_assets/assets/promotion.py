@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from mlops_assets import checks
+from mlops_assets import changes, checks
 from mlops_assets.assets.model import learned_rows, model_evaluation, recipes
 from mlops_assets.champions import Champion, read_champion
 from mlops_assets.churn import features
@@ -49,6 +49,7 @@ def promotion_verdict(
     scores = bytes_table(layers.file("churn_model", f"{churn_model.scores_md5.iloc[0]}.parquet"))
     champion = read_champion(layers)
     bound_to = subject(layers, champion, params)
+    since = changed_since(causes_of(context))
     judged = judge(
         churn_model,
         scores,
@@ -57,7 +58,7 @@ def promotion_verdict(
         params,
         history=history,
         question=bound_to,
-        since=changed_since(causes_of(context)),
+        since=since,
     )
     outage = tracking.why_unregistered(churn_model.model_md5)
     if outage and judged.verdict is not Verdict.FAIL:
@@ -70,6 +71,12 @@ def promotion_verdict(
     }
     document = json_bytes({**told, "judged": bound_to})
     attempt = attempt_facts(context, training_set, params)
+    change = "nothing was compared"
+    if champion:
+        # Before the verdict: whoever reads that it failed must know what it means.
+        months = window_of(scores[scores.candidate.eq(churn_model.candidate.iloc[0])], champion, params, since).months
+        asked = changes.Question(causes_of(context), months, md5(document))
+        change = changes.accept_judged(judged, asked, champion, layers, history, params).why
     history.add(
         Judged(
             **told,
@@ -90,6 +97,7 @@ def promotion_verdict(
         verdict=str(judged.verdict),
         why=why,
         winner=judged.winner or "none",
+        change=change,
         findings=shown,
         judged=bound_to,
     )
@@ -166,9 +174,8 @@ def compare(
 ) -> promotion.Comparison:
     """A candidate's rolling-origin scores against the frozen champion's, on the newest months newer than its as_of."""
     limits = params.promotion
-    known = {str(batch): int(count) for batch, count in rolling.batch.value_counts().items()}
-    after = max(champion.as_of, next_batch(since, -1)) if since else champion.as_of
-    window = asking.months_to_compare(known, after=after, months=limits.months, min_rows=limits.min_rows)
+    after = compared_after(champion, since)
+    window = window_of(rolling, champion, params, since)
     if window.missing:
         return succession.too_few_months(len(window.months), len(window.months) + window.missing, after=after)
     both = rolling[rolling.batch.isin(window.months)].merge(rows, on=KEYS, how="inner", suffixes=("", "_row"))
@@ -182,6 +189,21 @@ def compare(
         attempt=attempt,
         min_batches=limits.months,
         **limits.model_dump(exclude={"months", "approval"}),
+    )
+
+
+def compared_after(champion: Champion, since: str | None) -> str:
+    """The newest month that proves nothing: the champion learned from it, or it came before the change."""
+    return max(champion.as_of, next_batch(since, -1)) if since else champion.as_of
+
+
+def window_of(scores: pd.DataFrame, champion: Champion, params: Params, since: str | None) -> asking.Window:
+    """The months on which a candidate's scores, of whatever scheme, are compared with the champion's."""
+    rolling = scores[scores.scheme.eq("rolling_origin")]
+    known = {str(batch): int(count) for batch, count in rolling.batch.value_counts().items()}
+    limits = params.promotion
+    return asking.months_to_compare(
+        known, after=compared_after(champion, since), months=limits.months, min_rows=limits.min_rows
     )
 
 

@@ -21,6 +21,8 @@ class Ended(StrEnum):
     PROMOTED = "promoted"
     KEPT = "kept"
     """FAIL: nothing proved the challenger better, or a person declined it."""
+    ACCEPTED = "accepted"
+    """FAIL, and what changed is the new normal (`acceptance`): the champion is as good as ever."""
     APPROVAL = "approval"
     """PASS, and a person has not signed yet."""
     UNKNOWN = "unknown"
@@ -31,7 +33,7 @@ class Ended(StrEnum):
     RUNNING = "running"
 
 
-DECIDED = frozenset({Ended.PROMOTED, Ended.KEPT, Ended.APPROVAL})
+DECIDED = frozenset({Ended.PROMOTED, Ended.KEPT, Ended.ACCEPTED, Ended.APPROVAL})
 """Promotion has said PASS or FAIL: only these close a cause and spend cooldown, budget and breaker."""
 
 FAULTS = frozenset({Ended.FAILED, Ended.OUTAGE})
@@ -100,7 +102,8 @@ class Facts:
     `batches`: all that were scored; `mature`: digest of the labelled table by batch; `params`: digest of the parameters
     that a training reads; `judgements`: the last word of each gate on each batch; `attempts`: oldest first; `busy`:
     runs of the loop that are queued or running and accepted files that wait, in words; `forgiven`: key of the newest
-    attempt when a person last reset the breaker.
+    attempt when a person last reset the breaker; `normal`: batches of a change that is accepted, and those that are yet
+    to be judged anew since it is: what a gate said of them before asks for nothing.
     """
 
     batches: tuple[str, ...]
@@ -111,6 +114,7 @@ class Facts:
     attempts: tuple[Attempt, ...] = ()
     busy: tuple[str, ...] = ()
     forgiven: str | None = None
+    normal: frozenset[str] = frozenset()
 
 
 def learnable(inputs: Mapping[str, str], params: str) -> str:
@@ -144,10 +148,11 @@ def causes_of(facts: Facts, min_months: int) -> Iterator[Cause]:
         return
     yield from corrections(champion, facts.mature)
     pipes = {told.batch for told in facts.judgements if told.is_pipe and told.verdict is Verdict.FAIL}
+    ignored = pipes | facts.normal
     for told in sorted(facts.judgements, key=lambda told: (told.batch, told.gate, told.digest)):
         is_ours = told.champion == champion.digest and told.batch > champion.as_of
         # Outcomes of a month whose inputs came broken fail because of the inputs.
-        if told.verdict is Verdict.FAIL and is_ours and told.batch not in pipes:
+        if told.verdict is Verdict.FAIL and is_ours and told.batch not in ignored:
             why = f"{told.gate} of {told.batch} fails" + (f": {told.moved}" if told.moved else "")
             yield Cause(f"{told.gate}:{told.batch}:{told.digest[:12]}", why)
 
