@@ -1,13 +1,15 @@
 """After a batch changed or came late, what depends on it is made again: once, whatever the order, and no more."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_assets.acceptances import CHANGE
 from mlops_assets.followups import AFFECTED, FollowUp, changes, followups
-from mlops_assets.history import Made
+from mlops_assets.history import Accepted, Made
 
 MONTHS = [f"2024-{month:02d}" for month in range(1, 7)]
 LANDINGS = st.lists(
@@ -150,3 +152,55 @@ def test_a_batch_changed_as_often_as_its_bytes_did(contents: list[str]) -> None:
     assert found[MONTHS[0]].count == 1 + sum(one != other for one, other in pairwise(contents))
     assert found[MONTHS[0]].digest == contents[-1]
     assert changes([made("raw_customers", MONTHS[0], "a")], "customer_features") == {}
+
+
+# ------------------------------------------------------------------------------------------------- accepted changes
+
+
+def judged_at(batch: str, when: str) -> Made:
+    """The report of a batch, made at that time."""
+    return replace(made("drift_report", batch, f"report of {batch} at {when}"), when=when)
+
+
+def accepted(since: str, *batches: str, when: str, is_taken_back: bool = False) -> Accepted:
+    """A record about the change since a batch."""
+    return Accepted(CHANGE, since, "ann", "why", batches=batches, is_taken_back=is_taken_back, when=when)
+
+
+REPORTS = [judged_at(month, f"1{number}") for number, month in enumerate(MONTHS, start=1)]
+
+
+def test_after_an_acceptance_the_months_since_that_do_not_belong_to_it_are_judged_anew_once() -> None:
+    record = accepted(MONTHS[1], MONTHS[2], when="20")
+    asked = followups(REPORTS, [record])
+    assert [(follow.job, follow.batch) for follow in asked] == [
+        ("rescore", month) for month in (MONTHS[1], MONTHS[3], MONTHS[4], MONTHS[5])
+    ]
+    assert followups(REPORTS, [record]) == asked
+    assert followups([*REPORTS, *(judged_at(follow.batch, "21") for follow in asked)], [record]) == []
+
+
+def test_the_newest_month_is_judged_anew_though_it_belongs_to_the_change() -> None:
+    asked = followups(REPORTS, [accepted(MONTHS[3], *MONTHS[3:], when="20")])
+    assert [follow.batch for follow in asked] == [MONTHS[5]]
+
+
+def test_a_month_that_was_judged_after_the_acceptance_is_not_judged_anew() -> None:
+    assert followups(REPORTS, [accepted(MONTHS[1], MONTHS[1], when="10")]) == []
+
+
+def test_after_taking_back_the_newest_month_is_judged_anew_and_after_accepting_again_under_another_key() -> None:
+    first = accepted(MONTHS[4], MONTHS[4], when="20")
+    back = replace(first, is_taken_back=True, when="30")
+    (once,) = followups(REPORTS, [first])
+    (twice,) = followups([*REPORTS, judged_at(MONTHS[5], "21")], [first, back])
+    (thrice,) = followups([*REPORTS, judged_at(MONTHS[5], "31")], [first, back, replace(first, when="40")])
+    assert {once.batch, twice.batch, thrice.batch} == {MONTHS[5]}
+    assert len({once.run_key, twice.run_key, thrice.run_key}) == 3
+
+
+def test_a_month_that_is_judged_again_for_another_reason_is_not_asked_for_twice() -> None:
+    loop = played([("score", month, "a") for month in MONTHS])
+    loop.score(MONTHS[4], "b")
+    asked = followups(loop.made, [accepted(MONTHS[1], MONTHS[1], when="20")])
+    assert [follow.batch for follow in asked].count(MONTHS[5]) == 1
