@@ -5,13 +5,16 @@ accepted as they lie, by digest: outcomes by that of the labelled table, the mon
 features. Delivered again with other bytes they are judged anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mlops_assets.history import Accepted, Unrecorded
 from mlops_assets.storage import Layers
 
 OUTCOMES, CHANGE = "outcomes", "change"
 """What is accepted: the outcomes of a batch, or a change first seen in a batch."""
+
+ANSWERED = "answered"
+"""The name in `Accepted.figures` of the keys of causes that it answers."""
 
 GATE = "promotion gate"
 """The actor where no person accepted it."""
@@ -71,6 +74,11 @@ def digests(layers: Layers, batches: tuple[str, ...]) -> dict[str, str]:
 def digest_key(batch: str) -> str:
     """The name of a month's digest in `Accepted.figures`."""
     return f"customer_features@{batch}"
+
+
+def answered(records: Iterable[Accepted]) -> set[str]:
+    """Keys of causes that these acceptances have answered: what gates had said of the months of the changes."""
+    return {key for record in records for key in record.figures.get(ANSWERED, "").split()}
 
 
 def taken_back_by(history: Unrecorded, champion: str) -> str | None:

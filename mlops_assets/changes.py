@@ -9,10 +9,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from mlops_assets import acceptances
-from mlops_assets.acceptances import CHANGE
+from mlops_assets.acceptances import ANSWERED, CHANGE
 from mlops_assets.champions import Champion, read_champion
 from mlops_assets.gates import acceptance
-from mlops_assets.gates.attempts import Judgement
+from mlops_assets.gates.attempts import Judgement, key_of
 from mlops_assets.gates.succession import Succession
 from mlops_assets.gates.verdict import Verdict
 from mlops_assets.history import Accepted, Unrecorded
@@ -41,17 +41,18 @@ def accept_judged(
     judged: Succession, question: Question, champion: Champion, layers: Layers, history: Unrecorded, params: Params
 ) -> acceptance.Acceptance:
     """What the rule says of the change that promotion has judged; if it is accepted, the history knows it, once."""
+    said = of_champion(layers, champion)
     told = acceptance.judge_change(
         question.causes,
         judged,
         question.window,
-        {one.batch: one.verdict for one in of_champion(layers, champion) if one.gate == "outcomes"},
+        {one.batch: one.verdict for one in said if one.gate == "outcomes"},
         mature=mature(layers),
         months=params.promotion.months,
         taken_back_by=acceptances.taken_back_by(history, champion.model_md5),
     )
     if told.since is not None:
-        digests = acceptances.digests(layers, told.months)
+        known_by = {**acceptances.digests(layers, told.months), ANSWERED: answered_by(told.months, said)}
         record = Accepted(
             CHANGE,
             told.since,
@@ -59,7 +60,7 @@ def accept_judged(
             told.why,
             batches=told.months,
             champion=champion.model_md5,
-            figures={**told.figures, **digests, "verdict_md5": question.verdict_md5},
+            figures={**told.figures, **known_by, "verdict_md5": question.verdict_md5},
         )
         known = [replace(one, when="", batches=tuple(one.batches)) for one in history.read(Accepted)]
         if record not in known:  # the step of a run that Dagster repeats has told it before
@@ -80,7 +81,7 @@ def accept(batch: str, *, actor: str, reason: str, layers: Layers, history: Unre
         raise NotAcceptableError(message)
     broken = {one.batch for one in told if is_broken(one)}
     months = tuple(one for one in layers.batches("customer_features") if one >= batch and one not in broken)
-    said = {f"{one.gate}@{one.batch}": f"{one.verdict}: {one.moved}" for one in told if one.batch >= batch}
+    said = {f"{one.gate}@{one.batch}": f"{one.verdict}: {one.moved}" for one in told if one.batch == batch}
     record = Accepted(
         CHANGE,
         batch,
@@ -88,7 +89,7 @@ def accept(batch: str, *, actor: str, reason: str, layers: Layers, history: Unre
         reason,
         batches=months,
         champion=champion.model_md5,
-        figures={**said, **acceptances.digests(layers, months)},
+        figures={**said, **acceptances.digests(layers, months), ANSWERED: answered_by(months, told)},
     )
     history.add(record)
     return record
@@ -117,6 +118,11 @@ def take_back(batch: str, *, actor: str, reason: str, layers: Layers, history: U
     )
     history.add(record)
     return record
+
+
+def answered_by(months: Collection[str], said: Sequence[Judgement]) -> str:
+    """Keys of the causes that accepting these months answers; what a gate says of them later is not answered."""
+    return " ".join(sorted(key_of(one) for one in said if one.batch in months and one.verdict is Verdict.FAIL))
 
 
 def the_champion(layers: Layers) -> Champion:

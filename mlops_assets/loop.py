@@ -97,13 +97,15 @@ def changes_accepted(history: Unrecorded, champion: Champion | None) -> list[Acc
 
 
 def normal(layers: Layers, history: Unrecorded, champion: Champion) -> frozenset[str]:
-    """Batches of accepted changes, and those that are yet to be judged anew since they are."""
-    records = changes_accepted(history, champion)
-    if not records:  # as a rule; the rest reads all that was ever made
+    """Keys of causes that accepted changes have answered, and of what is yet to be judged anew because of them."""
+    accepted = acceptances.accepted_changes(history, champion.model_md5)
+    if not accepted:  # as a rule; the rest reads all that was ever made
         return frozenset()
-    accepted = [record for record in records if record in acceptances.accepted_changes(history, champion.model_md5)]
     anew = {follow.batch for follow in to_judge_anew(history.read(Made), accepted)}
-    return frozenset({*acceptances.months_as_accepted(layers, history, champion.model_md5), *anew})
+    stale = {
+        attempts.key_of(told) for told in judgements(layers, champion) if told.gate == "drift" and told.batch in anew
+    }
+    return frozenset({*acceptances.answered(accepted), *stale})
 
 
 def learned_by(champion: Champion, history: Unrecorded) -> attempts.Champion:

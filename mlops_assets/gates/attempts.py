@@ -102,8 +102,8 @@ class Facts:
     `batches`: all that were scored; `mature`: digest of the labelled table by batch; `params`: digest of the parameters
     that a training reads; `judgements`: the last word of each gate on each batch; `attempts`: oldest first; `busy`:
     runs of the loop that are queued or running and accepted files that wait, in words; `forgiven`: key of the newest
-    attempt when a person last reset the breaker; `normal`: batches of a change that is accepted, and those that are yet
-    to be judged anew since it is: what a gate said of them before asks for nothing.
+    attempt when a person last reset the breaker; `normal`: keys of causes that ask for nothing since a change is
+    accepted: what gates had said of its months, and of months that are yet to be judged anew.
     """
 
     batches: tuple[str, ...]
@@ -148,13 +148,18 @@ def causes_of(facts: Facts, min_months: int) -> Iterator[Cause]:
         return
     yield from corrections(champion, facts.mature)
     pipes = {told.batch for told in facts.judgements if told.is_pipe and told.verdict is Verdict.FAIL}
-    ignored = pipes | facts.normal
     for told in sorted(facts.judgements, key=lambda told: (told.batch, told.gate, told.digest)):
         is_ours = told.champion == champion.digest and told.batch > champion.as_of
         # Outcomes of a month whose inputs came broken fail because of the inputs.
-        if told.verdict is Verdict.FAIL and is_ours and told.batch not in ignored:
+        if told.verdict is Verdict.FAIL and is_ours and told.batch not in pipes:
             why = f"{told.gate} of {told.batch} fails" + (f": {told.moved}" if told.moved else "")
-            yield Cause(f"{told.gate}:{told.batch}:{told.digest[:12]}", why)
+            if (key := key_of(told)) not in facts.normal:
+                yield Cause(key, why)
+
+
+def key_of(told: Judgement) -> str:
+    """The key of the cause that a FAIL is: another report of the same batch is another cause."""
+    return f"{told.gate}:{told.batch}:{told.digest[:12]}"
 
 
 def corrections(champion: Champion, mature: Mapping[str, str]) -> Iterator[Cause]:

@@ -12,6 +12,7 @@ import pytest
 
 from mlops_assets import acceptances, changes, deliveries, loop, operate, references, report, ringing, sensors, standing
 from mlops_assets.acceptances import CHANGE, GATE
+from mlops_assets.assets import outcomes
 from mlops_assets.champions import Champion, read_champion
 from mlops_assets.changes import NotAcceptableError
 from mlops_assets.churn import scenarios
@@ -215,9 +216,14 @@ def test_outcomes_are_held_to_the_accepted_months_too(
     shutil.copytree(accepted.home.root, home.root, symlinks=True)
     with operate.system(home, accepted.params) as running:
         land(running, SECOND, "outcomes", months[SECOND].outcomes)
-        table = running.resources["layers"].read("outcome_report", SECOND)
-    assert outcome_findings.verdict_of(table) is Verdict.PASS
-    assert set(table.window) <= {"*", "current"} or not table.window.astype(str).str.contains("3").any()
+        layers, history = known(running)
+        assert outcome_findings.verdict_of(layers.read("outcome_report", SECOND)) is Verdict.PASS
+        champion, newest = champion_of(running), layers.read("labelled_customers", SECOND)
+        accepted_months = acceptances.months_as_accepted(layers, history, champion.model_md5, judged=SECOND)
+        pooled = [set(outcomes.mature_rows(SECOND, champion, layers, newest, a).batch) for a in ([], accepted_months)]
+        held_to = references.promised(references.reference_of(champion, layers, history, judged=SECOND))
+    assert pooled == [{BEFORE, FIRST, SECOND}, {SECOND}]
+    assert FIRST in set(held_to.batch)
 
 
 def test_after_the_acceptance_the_same_months_are_green_and_another_change_is_seen(
@@ -258,6 +264,16 @@ def test_a_person_accepts_a_change_at_once_and_the_newest_month_is_green(shifted
     assert followed_up(shifted) == [SECOND]
     assert drift(shifted, SECOND) is Verdict.PASS
     assert causes(shifted) == []
+
+
+def test_outcomes_that_come_after_a_person_accepted_and_are_not_as_promised_ask_for_a_training(
+    shifted: System, months: dict[str, scenarios.Played]
+) -> None:
+    accept(shifted)
+    followed_up(shifted)
+    other = months[SECOND].outcomes.churned.map({"Yes": "No", "No": "Yes"})
+    land(shifted, SECOND, "outcomes", months[SECOND].outcomes.assign(churned=other))
+    assert [key.split(":")[:2] for key in causes(shifted)] == [["outcomes", SECOND]]
 
 
 def test_what_a_person_takes_back_is_red_again_and_asks_for_a_training(shifted: System) -> None:
