@@ -124,7 +124,8 @@ _ALL = (
     Scenario(
         "mix_shift",
         "Three customers in four have month-to-month contracts, 55 % before; they leave as such customers always did.",
-        "Drift starts a challenger, and no outcome promotes it: the champion is as good as ever.",
+        "Drift starts a challenger, and no outcome promotes it: the champion is as good as ever; with three mature "
+        "months the change is accepted, and drift is green again.",
         Expected("drift", retrains=True, promotes=False, alerts=None, cause="population"),
         event=events.mix_shift,
     ),
