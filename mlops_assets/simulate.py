@@ -28,7 +28,6 @@ from mlops_assets.operate import System
 from mlops_assets.recovery import mend
 from mlops_assets.storage import SIMULATED, Layers
 
-
 LEAVING = 0.03  # of a panel, a month, if no other share is asked for
 
 

@@ -52,7 +52,7 @@ class Lifetimes:
 
     def probability(self, customers: pd.DataFrame) -> Floats:
         """True probability of leaving in the next month, shape (n,), in (0, 1), of customers as text (`Month`)."""
-        tenure = customers.tenure.astype(int).to_numpy()
+        tenure = months(customers)
         total = simulation.steps(customers.total_charges)
         capped = customers.assign(
             tenure=np.minimum(tenure, CAP).astype(str),
@@ -68,8 +68,8 @@ class Lifetimes:
         summed = (self.shares * [name in contracts for name in CONTRACTS]).ravel().cumsum()
         drawn = np.searchsorted(summed, lots * summed[-1], side="right")
         who, tenure, contract = np.unravel_index(drawn, self.shares.shape)
-        rows = self.newcomers.iloc[who].reset_index(drop=True).assign(contract=np.array(CONTRACTS)[contract])
-        return billed(rows, tenure)
+        rows = self.newcomers.take(who).reset_index(drop=True).assign(contract=np.array(CONTRACTS)[contract])
+        return billed(rows, np.asarray(tenure, dtype=np.int64))
 
 
 def settle(source: pd.DataFrame, world: Truth, *, rate: float) -> Lifetimes:
@@ -89,11 +89,16 @@ def settle(source: pd.DataFrame, world: Truth, *, rate: float) -> Lifetimes:
 
 def new_customers(source: pd.DataFrame) -> pd.DataFrame:
     """Rows of `source` of a first month or none, without label; those of the least tenure where these are too few."""
-    tenure = source.tenure.astype(int)
-    enough = max(int(tenure.le(1).sum()), min(FEWEST_NEWCOMERS, len(source)))
+    tenure = months(source)
+    enough = max(int((tenure <= 1).sum()), min(FEWEST_NEWCOMERS, len(source)))
     newest = np.sort(np.argsort(tenure, kind="stable")[:enough])
-    rows = source.iloc[newest].drop(columns=simulation.LABEL).reset_index(drop=True)
-    return billed(rows, np.minimum(tenure.iloc[newest].to_numpy(), 1))
+    rows = source.drop(columns=simulation.LABEL).take(newest).reset_index(drop=True)
+    return billed(rows, np.minimum(tenure[newest], 1))
+
+
+def months(customers: pd.DataFrame) -> Ints:
+    """Tenures, shape (n,), in whole months, of customers as text."""
+    return customers.tenure.to_numpy().astype(np.int64)
 
 
 def billed(rows: pd.DataFrame, tenure: Ints) -> pd.DataFrame:
@@ -113,13 +118,13 @@ def chances(newcomers: pd.DataFrame, world: Truth) -> Floats:
     """The world's probability for each newcomer at tenure 0 to 72 under each contract, shape (m, 73, 3)."""
     shape = (len(newcomers), CAP + 1, len(CONTRACTS))
     who, tenure, contract = (index.ravel() for index in np.indices(shape))
-    rows = newcomers.iloc[who].reset_index(drop=True).assign(contract=np.array(CONTRACTS)[contract])
+    rows = newcomers.take(who).reset_index(drop=True).assign(contract=np.array(CONTRACTS)[contract])
     return world.probability(billed(rows, tenure)).reshape(shape)
 
 
 def cohort(newcomers: pd.DataFrame, table: Floats, shift: float) -> tuple[Floats, Floats]:
-    """Expected customers still there, and of these who leave next, by newcomer, tenure and contract; (m, HORIZON, 3)."""
-    begun = newcomers.tenure.astype(int).to_numpy()
+    """Expected customers still there, and those who leave next, by newcomer, tenure, contract; (m, HORIZON, 3)."""
+    begun = months(newcomers)
     signed = newcomers.contract.map(CONTRACTS.index).to_numpy()
     there = np.zeros((len(newcomers), HORIZON, len(CONTRACTS)))
     leaving = np.zeros_like(there)

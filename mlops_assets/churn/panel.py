@@ -1,9 +1,9 @@
 """A panel: customers who stay from month to month, age, change contract, leave for good and are replaced.
 
-Dealt months (`simulation`) have each customer once, since the source has. In operation nearly all come back every month,
-and a gate that takes six snapshots of one person for six persons is wrong only there. A panel is wholly made: persons
-are rows of the source at their first month, what becomes of them is drawn from the world (`lifetimes`), and no outcome
-of the source is used. Their ids, P and a number, never come again.
+Dealt months (`simulation`) have each customer once, since the source has. In operation nearly all come back every
+month, and a gate that takes six snapshots of one person for six persons is wrong only there. A panel is wholly made:
+persons are rows of the source at their first month, what becomes of them is drawn from the world (`lifetimes`), and no
+outcome of the source is used. Their ids, P and a number, never come again.
 
 A panel is played from its beginning, a month from the month before, by lots and never by a generator: the same months
 come of it however often and from wherever one looks. Services, household and payment of a person never change, nor what
@@ -15,10 +15,11 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mlops_assets.churn import simulation
 from mlops_assets.churn.events import MONTHLY, MONTHLY_SHARE, Mask, Scene
-from mlops_assets.churn.lifetimes import CONTRACTS, Ints, Lifetimes, billed, moves
+from mlops_assets.churn.lifetimes import CONTRACTS, Ints, Lifetimes, billed, months, moves
 from mlops_assets.churn.world import Floats, lots
 
 LUCK = "panel"  # what lots depend on that are cast once for a person
@@ -34,8 +35,9 @@ and then swaps it with a customer drawn by lot."""
 class Panel:
     """Who is there in a month.
 
-    `customers`, shape (n, 20) of text, as they would be without any scenario's prices. `surcharge`, shape (n,), in steps
-    of five cents: what was billed beyond `total_charges` at a scenario's prices. `joined`: persons there ever were.
+    `customers`, shape (n, 20) of text, as they would be without any scenario's prices. `surcharge`, shape (n,), in
+    steps of five cents: what was billed beyond `total_charges` at a scenario's prices. `joined`: persons there ever
+    were.
     """
 
     batch: str
@@ -60,7 +62,7 @@ def later(panel: Panel, leaves: Mask, law: Lifetimes, *, batch: str, seed: int, 
     stayed = aged(old, changes=contracts == "change", batch=batch, seed=seed)
     ids = persons(panel.joined, int(leaves.sum()))
     lot = lots(ids, batch=LUCK, purpose="newcomer", seed=seed)
-    new = named(law.newcomers.iloc[(lot * len(law.newcomers)).astype(int)].reset_index(drop=True), ids, seed=seed)
+    new = named(law.newcomers.take((lot * len(law.newcomers)).astype(int)).reset_index(drop=True), ids, seed=seed)
     if contracts != "change":
         new = new.assign(contract=old.contract[leaves].to_numpy())
     seated = placed(replace(panel, customers=stayed, batch=batch), new, np.flatnonzero(leaves))
@@ -69,7 +71,7 @@ def later(panel: Panel, leaves: Mask, law: Lifetimes, *, batch: str, seed: int, 
 
 def aged(customers: pd.DataFrame, *, changes: bool, batch: str, seed: int) -> pd.DataFrame:
     """Customers a month later: one more month of tenure, its charge on the total, and perhaps another contract."""
-    tenure = customers.tenure.astype(int).to_numpy() + 1
+    tenure = months(customers) + 1
     total = np.nan_to_num(simulation.steps(customers.total_charges)) + simulation.steps(customers.monthly_charges)
     contract = customers.contract.to_numpy()
     if changes:
@@ -77,13 +79,13 @@ def aged(customers: pd.DataFrame, *, changes: bool, batch: str, seed: int) -> pd
     return customers.assign(tenure=tenure.astype(str), total_charges=simulation.spelled(total), contract=contract)
 
 
-def changed(customers: pd.DataFrame, tenure: Ints, *, batch: str, seed: int) -> np.ndarray:
+def changed(customers: pd.DataFrame, tenure: Ints, *, batch: str, seed: int) -> NDArray[np.object_]:
     """Contract of each customer on reaching `tenure`, shape (n,), as `lifetimes.moves` has it."""
     lot = lots(customers.customer_id, batch=batch, purpose="contract", seed=seed)
     chances = np.stack([moves(month).cumsum(axis=1) for month in range(24)])  # the law repeats every two years
     now = customers.contract.map(CONTRACTS.index).to_numpy()
     then = (lot[:, None] >= chances[tenure % 24, now]).sum(axis=1).clip(max=len(CONTRACTS) - 1)
-    return np.array(CONTRACTS, dtype=object)[then]
+    return np.asarray(np.array(CONTRACTS, dtype=object)[then], dtype=object)
 
 
 def priced(panel: Panel, scene: Scene) -> tuple[Panel, pd.DataFrame]:
@@ -150,6 +152,6 @@ def named(rows: pd.DataFrame, ids: pd.Series, *, seed: int) -> pd.DataFrame:
     step = (lots(ids, batch=LUCK, purpose="charge", seed=seed) * 2 * simulation.PRICE_STEPS).astype(int)
     off = np.where(step < simulation.PRICE_STEPS, step - simulation.PRICE_STEPS, step - simulation.PRICE_STEPS + 1)
     dearer = rows.assign(monthly_charges=simulation.spelled(simulation.steps(rows.monthly_charges) + off))
-    made = billed(dearer, rows.tenure.astype(int).to_numpy())
+    made = billed(dearer, months(rows))
     made.insert(0, "customer_id", ids.to_numpy())
     return made
