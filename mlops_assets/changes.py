@@ -41,18 +41,21 @@ def accept_judged(
     judged: Succession, question: Question, champion: Champion, layers: Layers, history: Unrecorded, params: Params
 ) -> acceptance.Acceptance:
     """What the rule says of the change that promotion has judged; if it is accepted, the history knows it, once."""
-    said = of_champion(layers, champion)
+    said, known_outcomes = of_champion(layers, champion), mature(layers)
     told = acceptance.judge_change(
         question.causes,
         judged,
         question.window,
         {one.batch: one.verdict for one in said if one.gate == "outcomes"},
-        mature=mature(layers),
+        mature=known_outcomes,
         months=params.promotion.months,
         taken_back_by=acceptances.taken_back_by(history, champion.model_md5),
     )
     if told.since is not None:
-        known_by = {**acceptances.digests(layers, told.months), ANSWERED: answered_by(told.months, said)}
+        known_by = {
+            **acceptances.digests(layers, told.months, known_outcomes),
+            ANSWERED: answered_by(told.months, said),
+        }
         record = Accepted(
             CHANGE,
             told.since,
@@ -89,7 +92,7 @@ def accept(batch: str, *, actor: str, reason: str, layers: Layers, history: Unre
         reason,
         batches=months,
         champion=champion.model_md5,
-        figures={**said, **acceptances.digests(layers, months), ANSWERED: answered_by(months, told)},
+        figures={**said, **acceptances.digests(layers, months, mature(layers)), ANSWERED: answered_by(months, told)},
     )
     history.add(record)
     return record
