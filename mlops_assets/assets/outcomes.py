@@ -58,7 +58,9 @@ def outcome_report(
     if champion is None or reason:
         yield from checks.abstain("outcome_report", reason or "", "outcomes")
         return
-    accepted = acceptances.months_as_accepted(layers, history, champion.model_md5, judged=batch)
+    # Outcomes that came after their month was accepted are news.
+    known = {"judged": batch, "table": acceptances.LABELLED}
+    accepted = acceptances.months_as_accepted(layers, history, champion.model_md5, **known)
     rows = mature_rows(batch, champion, layers, labelled_customers, accepted)
     reference = references.promised(references.reference_of(champion, layers, history, judged=batch))
     scored = rows.assign(score=training.load(champion.model)(features.model_inputs(rows)))
