@@ -2,10 +2,10 @@
 
 Read from the history, where the last record about the same thing counts: what was accepted can be taken back. Both are
 accepted as they lie, by digest: outcomes by that of the labelled table, the months of a change by those of their
-features. Delivered again with other bytes they are judged anew.
+features, and of their outcomes where they were known. Delivered again with other bytes they are judged anew.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from mlops_assets.history import Accepted, Unrecorded
 from mlops_assets.storage import Layers
@@ -14,6 +14,8 @@ OUTCOMES, CHANGE = "outcomes", "change"
 """What is accepted: the outcomes of a batch, or a change first seen in a batch."""
 
 KINDS = (OUTCOMES, CHANGE)
+FEATURES, LABELLED = "customer_features", "labelled_customers"
+
 ANSWERED = "answered"
 """The name in `Accepted.figures` of the keys of causes that it answers."""
 
@@ -49,32 +51,40 @@ def accepted_months(history: Unrecorded, champion: str) -> tuple[str, ...]:
     return tuple(sorted({batch for record in accepted_changes(history, champion) for batch in record.batches}))
 
 
-def months_as_accepted(layers: Layers, history: Unrecorded, champion: str, *, judged: str | None = None) -> list[str]:
+def months_as_accepted(
+    layers: Layers,
+    history: Unrecorded,
+    champion: str,
+    *,
+    judged: str | None = None,
+    table: str = FEATURES,
+) -> list[str]:
     """`accepted_months` that lie there with the bytes they were accepted with, oldest first.
 
-    `judged`: the batch that is compared with them; a change that came after it is not its normal.
+    `judged`: the batch that is compared with them; a change that came after it is not its normal. `table`: with
+    LABELLED those whose outcomes were known, and are as they were; outcomes that came later were never accepted.
     """
     found = set()
     for record in accepted_changes(history, champion):
         if judged is None or record.batch <= judged:
-            found |= {batch for batch in record.batches if is_as_accepted(record, batch, layers)}
+            found |= {batch for batch in record.batches if is_as_accepted(record, batch, layers, table)}
     return sorted(found)
 
 
-def is_as_accepted(record: Accepted, batch: str, layers: Layers) -> bool:
-    """Whether the features of the batch are those that were accepted."""
-    is_there = layers.exists("customer_features", batch)
-    return is_there and layers.digest("customer_features", batch) == record.figures.get(digest_key(batch))
+def is_as_accepted(record: Accepted, batch: str, layers: Layers, table: str = FEATURES) -> bool:
+    """Whether that table of the batch is the one that was accepted."""
+    is_there = layers.exists(table, batch)
+    return is_there and layers.digest(table, batch) == record.figures.get(f"{table}@{batch}")
 
 
-def digests(layers: Layers, batches: tuple[str, ...]) -> dict[str, str]:
-    """Digests of the months of a change as they lie there, as `Accepted.figures` holds them."""
-    return {digest_key(batch): layers.digest("customer_features", batch) for batch in batches}
+def digests(layers: Layers, batches: Iterable[str], mature: Mapping[str, str]) -> dict[str, str]:
+    """Digests of the months of a change as they lie there, as `Accepted.figures` holds them.
 
-
-def digest_key(batch: str) -> str:
-    """The name of a month's digest in `Accepted.figures`."""
-    return f"customer_features@{batch}"
+    `mature`: digest of the labelled table of each batch whose outcomes may be learned from.
+    """
+    months = tuple(batches)
+    features = {f"{FEATURES}@{batch}": layers.digest(FEATURES, batch) for batch in months}
+    return features | {f"{LABELLED}@{batch}": mature[batch] for batch in months if batch in mature}
 
 
 def answered(records: Iterable[Accepted]) -> set[str]:

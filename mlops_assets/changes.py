@@ -16,7 +16,7 @@ from mlops_assets.gates.attempts import Judgement, key_of
 from mlops_assets.gates.succession import Succession
 from mlops_assets.gates.verdict import Verdict
 from mlops_assets.history import Accepted, Unrecorded
-from mlops_assets.judgements import judgements, mature
+from mlops_assets.judgements import judgements
 from mlops_assets.params import Params
 from mlops_assets.storage import Layers
 
@@ -41,18 +41,21 @@ def accept_judged(
     judged: Succession, question: Question, champion: Champion, layers: Layers, history: Unrecorded, params: Params
 ) -> acceptance.Acceptance:
     """What the rule says of the change that promotion has judged; if it is accepted, the history knows it, once."""
-    said = of_champion(layers, champion, history)
+    said, known_outcomes = of_champion(layers, champion, history), evidence(layers, history)
     told = acceptance.judge_change(
         question.causes,
         judged,
         question.window,
         {one.batch: one.verdict for one in said if one.gate == "outcomes"},
-        mature=mature(layers, acceptances.accepted_outcomes(history)),
+        mature=known_outcomes,
         months=params.promotion.months,
         taken_back_by=acceptances.taken_back_by(history, champion.model_md5),
     )
     if told.since is not None:
-        known_by = {**acceptances.digests(layers, told.months), ANSWERED: answered_by(told.months, said)}
+        known_by = {
+            **acceptances.digests(layers, told.months, known_outcomes),
+            ANSWERED: answered_by(told.months, said),
+        }
         record = Accepted(
             CHANGE,
             told.since,
@@ -100,7 +103,8 @@ def acceptable(batch: str, layers: Layers, history: Unrecorded) -> Accepted:
     broken = {one.batch for one in told if is_broken(one)}
     months = tuple(one for one in layers.batches("customer_features") if one >= batch and one not in broken)
     said = {f"{one.gate}@{one.batch}": f"{one.verdict}: {one.moved}" for one in told if one.batch == batch}
-    figures = {**said, **acceptances.digests(layers, months), ANSWERED: answered_by(months, told)}
+    known = acceptances.digests(layers, months, evidence(layers, history))
+    figures = {**said, **known, ANSWERED: answered_by(months, told)}
     return Accepted(CHANGE, batch, "", "", batches=months, champion=champion.model_md5, figures=figures)
 
 

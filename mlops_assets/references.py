@@ -7,12 +7,15 @@ none before them. A batch that came before a change is compared without it.
 
 import pandas as pd
 
+<<<<<<< HEAD
 from mlops_assets.acceptances import accepted_outcomes, months_as_accepted
+=======
+from mlops_assets.acceptances import LABELLED, months_as_accepted
+>>>>>>> change
 from mlops_assets.champions import Champion
 from mlops_assets.churn import features
 from mlops_assets.history import Unrecorded
 from mlops_assets.learning import training
-from mlops_assets.maturity import mature
 from mlops_assets.storage import Layers
 
 KEYS = ["customer_id", "batch"]
@@ -21,25 +24,29 @@ KEYS = ["customer_id", "batch"]
 def reference_of(champion: Champion, layers: Layers, history: Unrecorded, *, judged: str | None = None) -> pd.DataFrame:
     """What batch `judged` is compared with, shape (n, columns of `champion.reference`); the newest where it is None.
 
-    Without accepted months it is the champion's own reference. Rows of accepted months that are not mature have no
-    label and no weight.
+    Without accepted months it is the champion's own reference. Rows of accepted months whose outcomes were not known
+    when they were accepted have no label and no weight: those outcomes are held to the promise, and no part of it.
     """
     months = months_as_accepted(layers, history, champion.model_md5, judged=judged)
     months = [month for month in months if month > champion.as_of]
     if not months:
         return champion.reference
+<<<<<<< HEAD
     labelled = set(mature(layers, accepted_outcomes(history)))
+=======
+    labelled = months_as_accepted(layers, history, champion.model_md5, judged=judged, table=LABELLED)
+>>>>>>> change
     score = training.load(champion.model)
-    taken = [of_month(month, layers, is_mature=month in labelled) for month in months]
+    taken = [of_month(month, layers, is_labelled=month in labelled) for month in months]
     rows = pd.concat(taken, ignore_index=True)
     rows = rows.assign(score=score(features.model_inputs(rows)))
     return pd.concat([champion.reference, rows.reindex(columns=list(champion.reference))], ignore_index=True)
 
 
-def of_month(batch: str, layers: Layers, *, is_mature: bool) -> pd.DataFrame:
+def of_month(batch: str, layers: Layers, *, is_labelled: bool) -> pd.DataFrame:
     """All rows of a month with what is known of their outcomes."""
     rows = layers.read("customer_features", batch).assign(batch=batch)
-    if not is_mature:
+    if not is_labelled:
         return rows.assign(label=float("nan"), weight=float("nan"))
     known = layers.read("labelled_customers", batch)
     told = [name for name in known if name not in rows]

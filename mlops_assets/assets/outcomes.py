@@ -63,7 +63,9 @@ def outcome_report(
     if champion is None or reason:
         yield from checks.abstain("outcome_report", reason or "", "outcomes")
         return
-    normal = acceptances.months_as_accepted(layers, history, champion.model_md5, judged=batch)
+    # Outcomes that came after their month was accepted are news.
+    known = {"judged": batch, "table": acceptances.LABELLED}
+    normal = acceptances.months_as_accepted(layers, history, champion.model_md5, **known)
     news = references.unseen_before(batch, mature(layers, accepted), champion, normal)
     rows = mature_rows(news, layers, labelled_customers)
     reference = references.promised(references.reference_of(champion, layers, history, judged=batch))
