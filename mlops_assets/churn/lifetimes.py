@@ -6,6 +6,10 @@ customers, the expected share that is still there after each month, by contract,
 drawn from it is stationary from its first month on. The same table gives the one constant that is added to everybody's
 log-odds, so that the wanted share leaves in an average month.
 
+Customers with fiber leave soon and those without internet hardly ever. Newcomers in the source's shares would make a
+panel of nearly nobody with fiber; so they come as often as it takes for the panel to have the source's shares, as a
+company has that wins back whom it loses.
+
 The world knows tenures up to 72 months, the cap of the source. Whoever stays longer is to it a customer of 72 months
 with the same average bill. With that alone a bound customer would stay for centuries where 1 % leave in a month, so
 from then on what binds wears off (`WEAR`). How a panel is played month by month is `panel`'s subject.
@@ -29,9 +33,11 @@ HORIZON = 400  # months: the table ends there, and hardly anybody gets so far ev
 LOWEST, HIGHEST = 0.005, 0.6  # leaving rates a month that can be asked for
 FEWEST_NEWCOMERS = 100  # rows that stand for new customers; the least tenures where fewer are new
 
+KIND = "internet_service"  # of which the settled panel has the source's shares
+
 CONTRACTS = ("Month-to-month", "One year", "Two year")
 # Chances of a change. Whoever is bound by nothing may sign in any month; a contract ends at an anniversary of joining.
-SIGNS = 0.012  # month-to-month to one year, each month
+SIGNS = 0.015  # month-to-month to one year, each month
 EXTENDS, GOES_BACK = 0.20, 0.10  # one year to two years, and to month-to-month, each twelve months
 GOES_BACK_AFTER_TWO = 0.15  # two years to month-to-month, each 24 months
 
@@ -41,13 +47,14 @@ class Lifetimes:
     """The law of a panel, made by `settle`.
 
     `world`: of customers of up to 72 months; `shift`: added to all log-odds. `newcomers`, shape (m, k) of text: rows of
-    the source as new customers, without label. `shares`, shape (m, HORIZON, 3), adds up to 1: of newcomer, tenure and
-    contract in the settled panel.
+    the source as new customers, without label; `weights`, shape (m,), adds up to 1: how often each comes. `shares`,
+    shape (m, HORIZON, 3), adds up to 1: of newcomer, tenure and contract in the settled panel.
     """
 
     world: Truth
     shift: float
     newcomers: pd.DataFrame
+    weights: Floats
     shares: Floats
 
     def probability(self, customers: pd.DataFrame) -> Floats:
@@ -59,6 +66,12 @@ class Lifetimes:
             total_charges=simulation.spelled(np.where(tenure > CAP, total * CAP / np.maximum(tenure, 1), total)),
         )
         return shifted(self.world.probability(capped), self.shift + worn(tenure))
+
+    def comers(self, lots: Floats) -> pd.DataFrame:
+        """A new customer for each lot, shape (n,), in [0, 1); shape (n, k) of text."""
+        summed = self.weights.cumsum()
+        drawn = np.searchsorted(summed, lots * summed[-1], side="right")
+        return self.newcomers.take(drawn).reset_index(drop=True)
 
     def residents(self, lots: Floats, *, contracts: tuple[str, ...] = CONTRACTS) -> pd.DataFrame:
         """A customer of the settled panel for each lot, shape (n,), in [0, 1); of those with one of `contracts`.
@@ -81,10 +94,30 @@ def settle(source: pd.DataFrame, world: Truth, *, rate: float) -> Lifetimes:
         message = f"a share of {rate} leaving in a month cannot be played. Ask for one from {LOWEST} to {HIGHEST}."
         raise ValueError(message)
     newcomers = new_customers(source)
-    table = chances(newcomers, world)
-    shift = float(brentq(lambda by: rate_of(*cohort(newcomers, table, by)) - rate, -15.0, 15.0, xtol=1e-6))
-    there, _ = cohort(newcomers, table, shift)
-    return Lifetimes(world, shift, newcomers, there / there.sum())
+    table, wanted = chances(newcomers, world), source[KIND].value_counts(normalize=True)
+
+    def settled(shift: float) -> tuple[Floats, Floats]:
+        there = cohort(newcomers, table, shift)
+        return there, arrivals(newcomers, there.sum(axis=(1, 2)), wanted)
+
+    def excess(shift: float) -> float:
+        there, weights = settled(shift)
+        return float(1 / (weights @ there.sum(axis=(1, 2)))) - rate  # a place is free once in a lifetime
+
+    shift = float(brentq(excess, -15.0, 15.0, xtol=1e-6))
+    there, weights = settled(shift)
+    shares = there * weights[:, None, None]
+    return Lifetimes(world, shift, newcomers, weights, shares / shares.sum())
+
+
+def arrivals(newcomers: pd.DataFrame, lifetimes: Floats, wanted: pd.Series) -> Floats:
+    """How often each newcomer comes, shape (m,), adding up to 1, so that the settled panel has `wanted` shares by KIND.
+
+    `lifetimes`, shape (m,), in months. Those of one kind come equally often.
+    """
+    kind = newcomers[KIND]
+    weights = (kind.map(wanted) / pd.Series(lifetimes).groupby(kind).transform("sum")).to_numpy(dtype=np.float64)
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
 def new_customers(source: pd.DataFrame) -> pd.DataFrame:
@@ -122,26 +155,20 @@ def chances(newcomers: pd.DataFrame, world: Truth) -> Floats:
     return world.probability(billed(rows, tenure)).reshape(shape)
 
 
-def cohort(newcomers: pd.DataFrame, table: Floats, shift: float) -> tuple[Floats, Floats]:
-    """Expected customers still there, and those who leave next, by newcomer, tenure, contract; (m, HORIZON, 3)."""
+def cohort(newcomers: pd.DataFrame, table: Floats, shift: float) -> Floats:
+    """The expected share of each newcomer that is still there, by tenure and contract; shape (m, HORIZON, 3)."""
     begun = months(newcomers)
     signed = newcomers.contract.map(CONTRACTS.index).to_numpy()
     there = np.zeros((len(newcomers), HORIZON, len(CONTRACTS)))
-    leaving = np.zeros_like(there)
     now = np.zeros((len(newcomers), len(CONTRACTS)))
     for tenure in range(HORIZON):
         if tenure <= 1:
             new = begun == tenure
             now[new, signed[new]] += 1
+        there[:, tenure] = now
         probability = shifted(table[:, min(tenure, CAP)], shift + float(worn(np.array([tenure]))[0]))
-        there[:, tenure], leaving[:, tenure] = now, now * probability
-        now = (now - leaving[:, tenure]) @ moves(tenure + 1)
-    return there, leaving
-
-
-def rate_of(there: Floats, leaving: Floats) -> float:
-    """Share that leaves in an average month once the panel has settled."""
-    return float(leaving.sum() / there.sum())
+        now = (now * (1 - probability)) @ moves(tenure + 1)
+    return there
 
 
 def moves(tenure: int) -> Floats:

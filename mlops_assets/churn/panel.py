@@ -61,8 +61,7 @@ def later(panel: Panel, leaves: Mask, law: Lifetimes, *, batch: str, seed: int, 
     old = panel.customers
     stayed = aged(old, changes=contracts == "change", batch=batch, seed=seed)
     ids = persons(panel.joined, int(leaves.sum()))
-    lot = lots(ids, batch=LUCK, purpose="newcomer", seed=seed)
-    new = named(law.newcomers.take((lot * len(law.newcomers)).astype(int)).reset_index(drop=True), ids, seed=seed)
+    new = named(law.comers(lots(ids, batch=LUCK, purpose="newcomer", seed=seed)), ids, seed=seed)
     if contracts != "change":
         new = new.assign(contract=old.contract[leaves].to_numpy())
     seated = placed(replace(panel, customers=stayed, batch=batch), new, np.flatnonzero(leaves))

@@ -59,15 +59,21 @@ def test_the_settled_panel_is_what_it_will_be_a_month_later(rate: float) -> None
     settled = law(rate)
     now = settled.shares.sum(axis=0)  # of tenure and contract
     table = lifetimes.chances(settled.newcomers, settled.world)
-    there, leaving = lifetimes.cohort(settled.newcomers, table, settled.shift)
-    staying = (there - leaving).sum(axis=0) / there.sum()
+    wear = lifetimes.worn(np.arange(lifetimes.HORIZON))[:, None]
+    capped = table[:, np.minimum(np.arange(lifetimes.HORIZON), lifetimes.CAP)]
+    staying = (settled.shares * (1 - shifted(capped, settled.shift + wear))).sum(axis=0)
     later = np.array([row @ moves(tenure + 1) for tenure, row in enumerate(staying[:-1])])
-    new = np.zeros_like(now)
-    new[1:] += later
-    born = there[:, :2].sum(axis=0) / there.sum() - new[:2]
 
-    assert np.allclose(new[2:], now[2:])
-    assert born.sum() == pytest.approx(rate, rel=1e-3)  # who comes makes up for who leaves
+    assert np.allclose(later[1:], now[2:])
+    assert 1 - staying.sum() == pytest.approx(rate, rel=1e-3)
+    assert now[:2].sum() - later[0].sum() == pytest.approx(rate, rel=1e-3)  # who comes makes up for who leaves
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.03, 0.26])
+def test_the_settled_panel_has_the_sources_kinds_of_internet(rate: float) -> None:
+    share = pd.Series(law(rate).shares.sum(axis=(1, 2))).groupby(law(rate).newcomers.internet_service).sum()
+
+    assert np.allclose(share, FEW.internet_service.value_counts(normalize=True)[share.index])
 
 
 def test_longer_tenures_are_to_the_world_the_longest_it_knows_with_the_same_average_bill() -> None:
