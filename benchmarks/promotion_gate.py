@@ -1,9 +1,9 @@
 """How often is the promotion gate wrong? Cases of `benchmarks.decisions`.
 
 A champion that learned from six months, and a challenger that learned from the next six: as many rows (equal), those of
-a fifth of the persons (worse), or after a change that the champion never saw (better). Both score the three months after,
-and the gate judges by the shipped params, with the persons' keys; beside it "the higher F1 wins". The oracle knows the
-true odds: it promotes who is expected to lose less by the share that the gate asks for.
+a fifth of the persons (worse), or after a change that the champion never saw (better). Both score the three months
+after, and the gate judges by the shipped params, with the persons' keys; beside it "the higher F1 wins". The oracle
+knows the true odds: it promotes who is expected to lose less by the share that the gate asks for.
 """
 
 from time import process_time
@@ -71,7 +71,7 @@ def sample(living: Customers) -> pd.DataFrame:
 
 def compared(
     cuts: pd.DataFrame,
-    keys: Any,
+    keys: Any,  # noqa: ANN401 - a column
     y: Floats,
     champion: Floats,
     challenger: Floats,
