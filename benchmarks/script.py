@@ -24,7 +24,7 @@ import pandas as pd
 from mlops_assets.churn import features, offers, schemas
 from mlops_assets.gates import drift, promotion, succession
 from mlops_assets.learning import candidates as making
-from mlops_assets.learning import evaluation, explanation, figures, training
+from mlops_assets.learning import evaluation, explanation, profiles, training
 from mlops_assets.learning.logistic import spline_logistic_fitter
 from mlops_assets.params import Params, load_params
 
@@ -131,7 +131,7 @@ def register(name: str, model: bytes, sample: pd.DataFrame, threshold: float, as
 
 
 def log_evaluation(scores: pd.DataFrame, rows: pd.DataFrame, fitted: Fitted, threshold: float, params: Params) -> None:
-    """Metrics with intervals and six pictures to the run in progress."""
+    """Metrics with intervals, and six pictures of each candidate, to the run in progress."""
     import mlflow
 
     table = evaluation.evaluate(
@@ -144,19 +144,22 @@ def log_evaluation(scores: pd.DataFrame, rows: pd.DataFrame, fitted: Fitted, thr
     overall = table[table.cut == "overall"]
     names = overall.candidate + "." + overall.scheme + "." + overall.metric
     mlflow.log_metrics(dict(zip(names, overall.value.tolist(), strict=True)))
-    X, own = features.model_inputs(rows), making.ALL_HISTORY
-    held_out = scores[scores.scheme.eq("out_of_fold") & scores.candidate.isin([own, making.BASELINE])]
     drawn = {
-        "roc": figures.roc(held_out, candidate=own),
-        "precision_recall": figures.precision_recall(held_out, candidate=own),
-        "calibration": figures.calibration(held_out, candidate=own, bins=params.evaluation.calibration_bins),
-        "confusion": figures.confusion(held_out, candidate=own, threshold=threshold),
-        "gain": figures.gain(held_out, candidate=own),
-        "shap_summary": figures.shap_summary(explanation.shap_values(fitted[own].model, X), X),
+        f"{own}/{name}": png
+        for own, made in fitted.items()
+        for name, png in profiles.pictures(
+            scores,
+            own,
+            model=made.model,
+            X=features.model_inputs(rows),
+            threshold=threshold,
+            bins=params.evaluation.calibration_bins,
+        ).items()
     }
     with tempfile.TemporaryDirectory() as folder:
-        for name, figure in drawn.items():
-            Path(folder, f"{name}.png").write_bytes(figures.to_png(figure, dpi=90))
+        for name, png in drawn.items():
+            Path(folder, name).parent.mkdir(exist_ok=True)
+            Path(folder, f"{name}.png").write_bytes(png)
         table.to_csv(Path(folder, "metrics.csv"), index=False)
         mlflow.log_artifacts(folder, "evaluation")
 
@@ -189,7 +192,8 @@ def write_champion(
     """The winner's model, scores, drift reference and verdict; the alias follows."""
     import mlflow
 
-    name = making.ALL_HISTORY
+    names = {hashlib.md5(made.model, usedforsecurity=False).hexdigest(): name for name, made in fitted.items()}
+    name = names[verdict.winner or ""]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{verdict.winner}.cbm").write_bytes(fitted[name].model)
     scores.to_parquet(folder / "scores.parquet")

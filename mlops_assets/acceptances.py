@@ -9,6 +9,8 @@ from mlops_assets.history import Accepted, Unrecorded
 OUTCOMES, CHANGE = "outcomes", "change"
 """What is accepted: the outcomes of a batch, or a change first seen in a batch."""
 
+KINDS = (OUTCOMES, CHANGE)
+
 
 def standing(history: Unrecorded, what: str) -> list[Accepted]:
     """The records of this kind that hold: of each batch the last, unless that took it back; oldest batch first."""

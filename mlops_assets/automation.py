@@ -11,14 +11,21 @@ JOB_ASSETS = {
         "customer_features",
         *PREDICTED,
     ),
-    "learn": ("raw_outcomes", "quarantined_outcomes", "validated_outcomes", "labelled_customers", "outcome_report"),
+    "learn": (
+        "raw_outcomes",
+        "quarantined_outcomes",
+        "validated_outcomes",
+        "coverage_report",
+        "labelled_customers",
+        "outcome_report",
+    ),
     "retrain": ("training_set", "churn_model", "model_evaluation", "promotion_verdict", "champion"),
     "rescore": PREDICTED,
     "promote": ("champion",),
 }
 TOLD = {
     "score": "A month's customers, from the landed file to scores and a drift report.",
-    "learn": "A month's outcomes, from the landed file to labels, which make the month mature, and their report.",
+    "learn": "A month's outcomes, from the landed file to labels, which make the month mature, and two reports.",
     "retrain": "Challengers from every mature month up to as_of, their evaluation, the verdict, and the champion.",
     "rescore": "A month's scores and drift report again, after the champion or an earlier month changed.",
     "promote": "Another version as champion, signed by a person: for `mlops promote` and `mlops rollback`.",

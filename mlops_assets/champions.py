@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mlops_assets.files import DamagedError, md5
+from mlops_assets.history import Made, Registered, Unrecorded
 from mlops_assets.storage import Bundle, Layers, bytes_table, table_bytes
 
 
@@ -58,3 +59,26 @@ def crown(candidate: pd.Series, *, model: bytes, scores: bytes, reference: pd.Da
         f"{md5(verdict)}.json": verdict,
     }
     return Bundle(pd.DataFrame([row]), files)
+
+
+def evaluation_md5(version: Registered, history: Unrecorded) -> str | None:
+    """Digest of the evaluation of the version's training, of the same run if there were several; None without one."""
+    evaluations = [
+        made
+        for made in history.read(Made)
+        if made.asset == "model_evaluation" and made.inputs.get("churn_model") == version.churn_model
+    ]
+    own = [made.md5 for made in evaluations if made.run_id == version.run_id]
+    return next(iter([*own, *(made.md5 for made in evaluations)]), None)
+
+
+def evaluation_of(version: Registered | None, layers: Layers, history: Unrecorded) -> pd.DataFrame | None:
+    """`Metrics` of the training that made the version, None where nobody knows them.
+
+    What lies there may be of a later challenger that was kept out, so it counts only where it is of the same training,
+    or nothing is recorded at all. Raises as `Store.get` does.
+    """
+    if version and (digest := evaluation_md5(version, history)):
+        return bytes_table(history.kept(digest))
+    is_own = version is None or layers.digest("churn_model") == version.churn_model
+    return layers.read("model_evaluation") if is_own else None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlops_assets import cli_loop
+from mlops_assets.cli_accept import accept
 from mlops_assets.cli_past import restore, store, versions
 from mlops_assets.cli_reproduce import reproduce
 from mlops_assets.opening import running
@@ -41,7 +42,7 @@ LOOP = (
     cli_loop.reset,
     cli_loop.up,
 )
-for command in (versions, restore, store, reproduce, *LOOP):
+for command in (accept, versions, restore, store, reproduce, *LOOP):
     main.add_command(command)
 
 
@@ -134,6 +135,8 @@ def report(ran: "Ran") -> None:
     """One line per asset, then the warnings; exit code 1 when the run was stopped."""
     for name, facts in ran.materialized.items():
         click.echo(f"{name}: {facts['dagster/row_count']} rows, md5 {facts['dvc_md5']}")
+    if covered := ran.materialized.get("coverage_report", {}).get("covered"):
+        click.echo(covered)
     for check in ran.checks:
         if check.metadata.get("abstains") and check.check_name == "contract":
             click.echo(f"{check.asset_key.to_user_string()}: {check.description}")

@@ -1,7 +1,9 @@
 """What `dvc metrics` and `dvc plots` compare between commits: a few numbers of each layer, and the curves of the model.
 
-Small and rounded, so that git can hold them and a clone shows them without a remote. The curves are those of the first
-candidate, on rows it never saw: the one that weighs all history alike, and so is there in every training.
+Small and rounded, so that git can hold them and a clone shows them without a remote. The curves and the importances are
+those of the champion where it comes of this training, and otherwise, since nobody has won, of the candidate with the
+smallest log-loss on the newest months (`profiles.ranked`); on rows it never saw, under the scheme that speaks for it.
+The figures of all candidates are out of fold, so that they can be compared: they are of the same rows.
 """
 
 import json
@@ -12,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from mlops_assets.files import write_atomically
+from mlops_assets.learning import profiles
 from mlops_assets.params import Params
 from mlops_assets.storage import Layers, bytes_table
 
 DIGITS = 4
 POINTS = 200  # of a curve: more are not seen
-OUT_OF_FOLD = "out_of_fold"
 KINDS = ("customers", "outcomes")
 
 
@@ -63,12 +65,26 @@ def features(layers: Layers) -> dict[str, Any]:
 
 
 def model(layers: Layers) -> dict[str, Any]:
-    """The figures of each candidate and of the baseline, out of fold."""
-    table = layers.read("model_evaluation").query("cut == 'overall' and scheme == @OUT_OF_FOLD")
+    """The figures of each candidate and of the baseline, out of fold; of the champion, those that speak for it."""
+    evaluated = layers.read("model_evaluation")
+    table = evaluated[evaluated.cut.eq("overall") & evaluated.scheme.eq(profiles.OUT_OF_FOLD)]
     figures: dict[str, Any] = {}
     for candidate, metric, value in table[["candidate", "metric", "value"]].itertuples(index=False):
         figures.setdefault(candidate, {})[metric] = rounded(value)
+    if (winner := champion(layers)) is not None:
+        own = profiles.profile(evaluated, str(winner.candidate))
+        headline = {name: rounded(value) for name, value in own.headline.items()}
+        figures["champion"] = {"candidate": own.candidate, "scheme": own.scheme, **headline}
     return figures
+
+
+def champion(layers: Layers) -> pd.Series | None:
+    """The row of `Candidates` that became champion, None where the champion is of another training or there is none."""
+    if not layers.exists("champion"):
+        return None
+    candidates = layers.read("churn_model")
+    own = candidates[candidates.model_md5.eq(layers.read("champion").model_md5.iloc[0])]
+    return None if own.empty else own.iloc[0]
 
 
 def predictions(layers: Layers) -> dict[str, Any]:
@@ -89,15 +105,23 @@ def drift(layers: Layers) -> dict[str, Any]:
     return {"verdict": "none"}
 
 
+def shown(layers: Layers, scores: pd.DataFrame) -> pd.Series:
+    """The row of `Candidates` whose curves are drawn: the champion's, otherwise that of the first of `ranked`."""
+    if (winner := champion(layers)) is not None:
+        return winner
+    candidates = layers.read("churn_model")
+    return candidates[candidates.candidate.eq(profiles.ranked(scores)[0])].iloc[0]
+
+
 def write_plots(folder: Path, layers: Layers, params: Params) -> None:
-    """The curves of the first candidate: ROC, calibration, confusion at the threshold, importance of each feature."""
+    """The curves of `shown`: ROC, calibration, confusion at the threshold, and the importance of each feature."""
     from sklearn.metrics import roc_curve
 
     from mlops_assets.learning.metrics import quantile_bin
 
-    candidate = layers.read("churn_model").iloc[0]
-    scores = bytes_table(layers.file("churn_model", f"{candidate.scores_md5}.parquet"))
-    own = scores[scores.candidate.eq(candidate.candidate) & scores.scheme.eq(OUT_OF_FOLD)]
+    scores = bytes_table(layers.file("churn_model", f"{layers.read('churn_model').scores_md5.iloc[0]}.parquet"))
+    candidate = shown(layers, scores)
+    own = profiles.speaking(scores, str(candidate.candidate)).query("candidate == @candidate.candidate")
     wrong, caught, _ = roc_curve(own.label, own.score, sample_weight=own.weight)
     curve = pd.DataFrame({"fpr": wrong, "tpr": caught}).iloc[thinned(len(wrong))]
     bins = quantile_bin(own.score.to_numpy(float), params.evaluation.calibration_bins)

@@ -28,6 +28,7 @@ ASSETS = [
     validated.clean_customers,
     validated.clean_outcomes,
     features.customer_features,
+    features.coverage_report,
     features.labelled_customers,
     features.training_set,
     model.churn_model,

@@ -7,7 +7,7 @@ the batch changed: the same change asks once.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlops_assets.history import Made
+from mlops_assets.history import Accepted, Made
 
 AFFECTED = 2
 """Batches after a changed one that are judged together with it (`gates.monthly.WINDOW`, less itself)."""
@@ -31,8 +31,11 @@ class Changes:
     position: int
 
 
-def followups(made: Sequence[Made]) -> list[FollowUp]:
-    """What is to be run again; `made`: everything, oldest first."""
+def followups(made: Sequence[Made], accepted: Sequence[Accepted] = ()) -> list[FollowUp]:
+    """What is to be run again; `made`: everything, oldest first; `accepted`: outcomes that hold as evidence.
+
+    Outcomes that were accepted after they were judged are learned again, so that the champion is judged by them.
+    """
     features = changes(made, "customer_features")
     reports = {record.batch: position for position, record in enumerate(made) if record.asset == "drift_report"}
     labelled = {record.batch: record for record in made if record.asset == "labelled_customers"}
@@ -40,6 +43,15 @@ def followups(made: Sequence[Made]) -> list[FollowUp]:
         FollowUp("learn", batch, f"learn:{batch}:again:{change.count}:{change.digest[:12]}")
         for batch, change in sorted(features.items())
         if batch in labelled and labelled[batch].inputs.get(f"customer_features@{batch}") != change.digest
+    ]
+    judged = {record.batch: record for record in made if record.asset == "coverage_report"}
+    found += [
+        FollowUp("learn", record.batch, f"learn:{record.batch}:accepted:{record.when}")
+        for record in accepted
+        if (labels := labelled.get(record.batch))
+        and labels.md5 == record.md5
+        and record.batch in judged
+        and judged[record.batch].when < record.when
     ]
     batches = sorted(features)
     for batch, change in sorted(features.items()):

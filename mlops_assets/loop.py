@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import dagster as dg
 
 from mlops_assets import delivered
+from mlops_assets.acceptances import accepted_outcomes
 from mlops_assets.champions import Champion, read_champion
 from mlops_assets.gates import attempts
 from mlops_assets.gates.attempts import Facts
 from mlops_assets.history import Made, Signed, Unrecorded
-from mlops_assets.judgements import judgements, mature
+from mlops_assets.judgements import judgements, mature, withheld
 from mlops_assets.landing import Inbox
 from mlops_assets.params import MODEL_SECTIONS, Params
 from mlops_assets.storage import Layers
@@ -45,34 +46,36 @@ class Busy:
 
 
 def busy(instance: dg.DagsterInstance) -> list[Busy]:
-    """The runs of the loop that have not ended."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED), limit=100)
-    return [
-        Busy(run.tags[JOB], run.tags.get("dagster/partition"), run.run_id)
-        for run in runs
-        if run.tags.get(JOB) in LOOP_JOBS
-    ]
+    """The runs of the loop that have not ended, whatever else the instance is asked to run."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED, tags={JOB: LOOP_JOBS}))
+    return [Busy(run.tags[JOB], run.tags.get("dagster/partition"), run.run_id) for run in runs]
 
 
 def newest(layers: Layers, name: str) -> str | None:
     """The newest batch of a table."""
-    batches = layers.batches(name)
-    return batches[-1] if batches else None
+    return next(iter(newest_batches(layers, name, 1)), None)
+
+
+def newest_batches(layers: Layers, name: str, count: int) -> list[str]:
+    """At most so many batches of a table, the newest, oldest first."""
+    return layers.batches(name)[-count:]
 
 
 def facts(layers: Layers, history: Unrecorded, instance: dg.DagsterInstance, params: Params) -> Facts:
     """Everything the retraining rule decides by, but for files that wait in the inbox (`waiting`)."""
     champion = read_champion(layers)
+    accepted = accepted_outcomes(history)
     resets = [signature.attempt for signature in history.read(Signed) if signature.action == "reset"]
     return Facts(
         batches=tuple(layers.batches("customer_features")),
-        mature=mature(layers),
+        mature=mature(layers, accepted),
         params=params.digest(*MODEL_SECTIONS),
         champion=learned_by(champion, history) if champion else None,
-        judgements=tuple(judgements(layers, champion)) if champion else (),
+        judgements=tuple(judgements(layers, champion, accepted)) if champion else (),
         attempts=tuple(attempts_of(history, instance)),
         busy=tuple(run.in_words for run in busy(instance)),
         forgiven=resets[-1] if resets else None,
+        withheld=tuple(withheld(layers, accepted)),
     )
 
 

@@ -124,7 +124,9 @@ def steps_of(layer: str, resources: Mapping[str, Any]) -> list[Step]:
         )
     if layer == "features":
         mature = layers.batches("validated_outcomes")
-        made = by_batch({"customer_features": layers.batches("validated_customers"), "labelled_customers": mature})
+        every = layers.batches("validated_customers")
+        learned = dict.fromkeys(("coverage_report", "labelled_customers"), mature)
+        made = by_batch({"customer_features": every, **learned})
         return [*made, Step(("training_set",), config={"training_set": {"config": {"as_of": params.sample.as_of}}})]
     if layer == "model":
         return [Step(("churn_model", "model_evaluation", "promotion_verdict", "champion"))]

@@ -142,6 +142,15 @@ class Outcomes(Section):
     min_rows: int = Field(ge=10, description="below it the verdict is UNKNOWN")
 
 
+class Coverage(Section):
+    """When the outcomes of a batch count as those of a selected part."""
+
+    alpha: float = Field(gt=0, lt=0.5, description="false alarms per batch whose outcomes miss by chance, share")
+    max_missing: Share = Field(description="of a batch's customers without an outcome; up to it nothing is compared")
+    min_rows: int = Field(ge=10, description="customers with an outcome below which a part is no evidence")
+    months: int = Field(ge=1, le=60, description="newest earlier months that say what is to be expected")
+
+
 class Loop(Section):
     """What the loop may do by itself; everything but the pause is counted in batches."""
 
@@ -173,6 +182,7 @@ class Params(Section):
     promotion: Promotion
     drift: Drift
     outcomes: Outcomes
+    coverage: Coverage
     loop: Loop
 
     def digest(self, *sections: str) -> str:

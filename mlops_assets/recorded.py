@@ -6,6 +6,7 @@ The registry is never asked: it may be lost, and would count from 1 again.
 from collections.abc import Mapping
 from pathlib import Path
 
+from mlops_assets.champions import evaluation_md5
 from mlops_assets.files import DamagedError
 from mlops_assets.gates.equality import Training
 from mlops_assets.history import Crowned, History, Made, Registered
@@ -97,17 +98,6 @@ def fetch(oid: str, what: str, version: Registered, archive: Archive) -> bytes:
         raise (DamagedError if isinstance(error, ValueError) else type(error))(message) from None
 
 
-def metrics_md5(version: Registered, history: History) -> str | None:
-    """Digest of the evaluation of the version's training, of the same run if there were several; None without one."""
-    evaluations = [
-        made
-        for made in history.read(Made)
-        if made.asset == "model_evaluation" and made.inputs.get("churn_model") == version.churn_model
-    ]
-    own = [made.md5 for made in evaluations if made.run_id == version.run_id]
-    return next(iter([*own, *(made.md5 for made in evaluations)]), None)
-
-
 def facts(version: Registered) -> Mapping[str, str]:
     """What the version was made with, in the names of `gates.equality`."""
     return {**version.made_with, "data.training_set": version.training_set, "params": version.params_md5}
@@ -115,4 +105,4 @@ def facts(version: Registered) -> Mapping[str, str]:
 
 def training(version: Registered, history: History) -> Training:
     """The recorded training, with the digests of what came of it."""
-    return Training(version.model_md5, version.scores, metrics_md5(version, history), facts(version))
+    return Training(version.model_md5, version.scores, evaluation_md5(version, history), facts(version))

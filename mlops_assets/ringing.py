@@ -75,6 +75,7 @@ def of_the_loop(layers: Layers, history: Unrecorded, instance: dg.DagsterInstanc
     """What the gates said, and what became of the trainings."""
     facts = loop.facts(layers, history, instance, params)
     yield from judged_months(facts)
+    yield from selected(facts, loop.newest_batches(layers, "labelled_customers", RECENT))
     yield from trained(facts, history, params)
 
 
@@ -144,6 +145,13 @@ def judged_months(facts: Facts) -> Iterator[Alert]:
             yield alarms.broken_pipe(told.batch, told.digest, told.moved)
         elif unknown := alarms.undecided(told.gate, told.batch, told.verdict, told.moved):
             yield unknown
+
+
+def selected(facts: Facts, recent: Sequence[str]) -> Iterator[Alert]:
+    """Outcomes of the newest months that are no evidence; none that are just being judged."""
+    for labels in facts.withheld:
+        if labels.batch in recent and not (labels.is_stale and facts.busy):
+            yield alarms.no_evidence(labels)
 
 
 def trained(facts: Facts, history: Unrecorded, params: Params) -> Iterator[Alert]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets import alerts, delivered, loop, ringing, trainings
+from mlops_assets import acceptances, alerts, delivered, loop, ringing, trainings
 from mlops_assets.automation import JOBS
 from mlops_assets.champions import read_champion
 from mlops_assets.delivered import Delivery
@@ -67,7 +67,7 @@ def landing(
     told = known.get("told")
     again: list[FollowUp] = []
     if not running and not turn.deliveries and told != (told := history.sizes()):
-        again = followups(history.read(Made))
+        again = followups(history.read(Made), acceptances.standing(history, acceptances.OUTCOMES))
     requests = [of_delivery(delivery) for delivery in turn.deliveries] + [of_followup(follow) for follow in again]
     batches = sorted({delivery.batch for delivery in turn.deliveries} - set(partitions(context)))
     waits = [*(f"{name} is still being written" for name in turn.growing)]

@@ -17,7 +17,17 @@ from mlops_assets.params import Params
 from mlops_assets.storage import Layers
 
 NEEDS = frozenset(
-    {Kind.RUN, Kind.CALL, Kind.PIPE, Kind.OVERDUE, Kind.QUARANTINE, Kind.SENSOR, Kind.APPROVAL, Kind.OUTAGE}
+    {
+        Kind.RUN,
+        Kind.CALL,
+        Kind.PIPE,
+        Kind.OVERDUE,
+        Kind.QUARANTINE,
+        Kind.SENSOR,
+        Kind.APPROVAL,
+        Kind.OUTAGE,
+        Kind.COVERAGE,
+    }
 )
 """Alerts that somebody has to do something about; the others only tell."""
 
@@ -115,9 +125,12 @@ def last_verdict(history: Unrecorded) -> dict[str, Any] | None:
 
 def waits_of(facts: Facts, decision: Decision) -> Iterator[str]:
     """What is due or held back, in words."""
-    due = [batch for batch in facts.batches if batch not in facts.mature]
+    withheld = [labels.batch for labels in facts.withheld]
+    due = [batch for batch in facts.batches if batch not in {*facts.mature, *withheld}]
     if due:
         yield f"outcomes of {', '.join(due)} are due"
+    if withheld:
+        yield f"outcomes of {', '.join(withheld)} are no evidence unless a person accepts them"
     yield f"retraining: {decision.action}: {decision.why}"
 
 

@@ -2,16 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from mlops_assets.champions import read_champion
+from mlops_assets.champions import evaluation_of, read_champion
 from mlops_assets.gates import findings as drift_findings
-from mlops_assets.history import Made
-from mlops_assets.learning.candidates import BASELINE, RECENCY_WEIGHTED
-from mlops_assets.storage import Layers, bytes_table
+from mlops_assets.learning.candidates import BASELINE
+from mlops_assets.learning.profiles import scheme_of
+from mlops_assets.storage import Layers
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_assets.history import Registered
     from mlops_assets.operate import System
 
 SCHEMES = {
@@ -52,14 +51,16 @@ def champion(running: "System", layers: Layers) -> str:
     row = layers.read("champion").iloc[0]
     version = f"version {record.version}" if record else "not registered"
     is_clean = record is None or record.made_with["git_dirty"] == "false"
-    # Of a model of recent months, old ones say nothing.
-    scheme = "rolling_origin" if model.candidate == RECENCY_WEIGHTED else "out_of_fold"
     lines = [
         f"champion: {version}, {model.candidate}, model {model.model_md5}{'' if is_clean else DIRTY}",
         f"  {row.description}",
-        f"  {SCHEMES[scheme]:34}{'champion':>24}{'spline logistic':>24}",
     ]
-    table = evaluation_of(running, record, layers).query("cut == 'overall' and scheme == @scheme")
+    evaluated = evaluation_of(record, layers, running.resources["history"])
+    if evaluated is None:
+        return "\n".join([*lines, "  nobody knows how its training was evaluated"])
+    scheme = scheme_of(model.candidate, set(evaluated.scheme[evaluated.candidate.eq(model.candidate)]))
+    lines.append(f"  {SCHEMES[scheme]:34}{'champion':>24}{'spline logistic':>24}")
+    table = evaluated.query("cut == 'overall' and scheme == @scheme")
     names = {
         "log_loss": "log-loss",
         "roc_auc": "ROC AUC",
@@ -72,15 +73,6 @@ def champion(running: "System", layers: Layers) -> str:
         cells = [figure(table, candidate, metric) for candidate in (model.candidate, BASELINE)]
         lines.append(f"  {name:34}{cells[0]:>24}{cells[1]:>24}")
     return "\n".join(lines)
-
-
-def evaluation_of(running: "System", record: "Registered | None", layers: Layers) -> "pd.DataFrame":
-    """The evaluation of the training that made the version: the newest may be of a challenger that was kept out."""
-    history = running.resources["history"]
-    for made in reversed(history.read(Made)):
-        if record and made.asset == "model_evaluation" and made.inputs.get("churn_model") == record.churn_model:
-            return bytes_table(history.kept(made.md5))
-    return layers.read("model_evaluation")
 
 
 def figure(table: "pd.DataFrame", candidate: str, metric: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pandera.pandas as pa
 
 from mlops_assets.churn import schemas
+from mlops_assets.gates.coverage_findings import CoverageFindings
 from mlops_assets.gates.findings import DriftFindings
 from mlops_assets.gates.outcome_findings import OutcomeFindings
 from mlops_assets.gates.promotion import PromotionFindings
@@ -27,6 +28,14 @@ class OutcomeReport(OutcomeFindings):
     """How the champion's scores of a mature batch kept what it promised, overall and by segment, and the verdict."""
 
     model_md5: str = MODEL
+
+
+class CoverageReport(CoverageFindings):
+    """Whether the customers with an outcome stand for their batch, by column, score and label, and the verdict."""
+
+    labelled_md5: str = pa.Field(
+        str_matches=r"^[0-9a-f]{32}$", description="digest of the labelled_customers that it is about"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,7 @@ TABLES = {
         Table("validated_outcomes", "validated", schemas.ValidatedOutcomes),
         Table("quarantined_outcomes", "validated", schemas.QuarantinedRows),
         Table("customer_features", "features", schemas.CustomerFeatures),
+        Table("coverage_report", "features", CoverageReport),
         Table("labelled_customers", "features", schemas.LabelledCustomers),
         Table("training_set", "features", TrainingSet, is_by_batch=False),
         Table("churn_model", "model", Candidates, is_by_batch=False),

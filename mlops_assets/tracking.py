@@ -10,6 +10,7 @@ import logging
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,12 @@ class Untracked:
         return None
 
     def log_evaluation(self, metrics: Mapping[str, float], pictures: Mapping[str, bytes], table: pd.DataFrame) -> None:
-        """Log figures, pictures (PNG by file name) and the table of metrics."""
+        """Log figures, pictures (PNG by path, such as `all_history/roc.png`) and the table of metrics."""
+
+    def log_winner(
+        self, candidate: str | None, metrics: Mapping[str, float], pictures: Mapping[str, bytes], trained_in: str | None
+    ) -> None:
+        """Log the figures and pictures of the candidate that became champion as those of the run; None: none did."""
 
     def point(self, alias: str, model_md5: str) -> str | None:
         """Version number that `alias` now means; None without a registry."""
@@ -242,10 +248,28 @@ class Tracking(Untracked):
 
         mlflow.log_metrics(dict(metrics))
         with tempfile.TemporaryDirectory() as folder:
-            for name, content in pictures.items():
-                Path(folder, name).write_bytes(content)
+            write_files(Path(folder), pictures)
             table.to_csv(Path(folder, "metrics.csv"), index=False)
             mlflow.log_artifacts(folder, "evaluation")
+
+    def log_winner(
+        self, candidate: str | None, metrics: Mapping[str, float], pictures: Mapping[str, bytes], trained_in: str | None
+    ) -> None:
+        """Log the figures and pictures of the candidate that became champion as those of the run; None: none did.
+
+        They lead the run in progress and, where a person signed another day, that of the training, `trained_in`.
+        """
+        from mlflow.entities import Metric
+
+        client, now = self.client(), int(time.time() * 1000)
+        headline = [Metric(name, value, now, step=0) for name, value in metrics.items()]
+        with tempfile.TemporaryDirectory() as folder:
+            write_files(Path(folder), {f"{name}.png": png for name, png in pictures.items()})
+            for run_id in dict.fromkeys([active_run_id(), *([trained_in] if trained_in else [])]):
+                client.set_tag(run_id, "winner", candidate or "none")
+                client.log_batch(run_id, metrics=headline)
+                if pictures:
+                    client.log_artifacts(run_id, folder, "winner")
 
     def point(self, alias: str, model_md5: str) -> str | None:
         """Let `alias` mean the version with this digest. Raises LookupError when none is registered."""
@@ -342,6 +366,13 @@ def quiet() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # A connection that is kept would go on with a file that was put aside meanwhile, in a process that lives long.
     os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write each file below the folder, by its path in it."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
 
 
 def active_run_id() -> str:

@@ -40,6 +40,8 @@ def test_a_thinned_curve_keeps_its_ends_and_few_points(count: int) -> None:
 def test_the_figures_of_a_model_are_those_of_its_evaluation(layers: Layers) -> None:
     table = layers.read("model_evaluation").query("cut == 'overall' and scheme == 'out_of_fold'")
     told = compared.model(layers)
+    champion = told.pop("champion")
+    assert champion == {"candidate": "all_history", "scheme": "out_of_fold", **told["all_history"]}
     assert {(c, m): told[c][m] for c in told for m in told[c]} == {
         (candidate, metric): round(float(value), 4)
         for candidate, metric, value in table[["candidate", "metric", "value"]].itertuples(index=False)

@@ -1,13 +1,14 @@
 """After a batch changed or came late, what depends on it is made again: once, whatever the order, and no more."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_assets.followups import AFFECTED, FollowUp, changes, followups
-from mlops_assets.history import Made
+from mlops_assets.history import Accepted, Made
 
 MONTHS = [f"2024-{month:02d}" for month in range(1, 7)]
 LANDINGS = st.lists(
@@ -150,3 +151,19 @@ def test_a_batch_changed_as_often_as_its_bytes_did(contents: list[str]) -> None:
     assert found[MONTHS[0]].count == 1 + sum(one != other for one, other in pairwise(contents))
     assert found[MONTHS[0]].digest == contents[-1]
     assert changes([made("raw_customers", MONTHS[0], "a")], "customer_features") == {}
+
+
+def accepted(md5: str, when: str) -> Accepted:
+    """A person holds outcomes of the first month for evidence."""
+    return Accepted("outcomes", MONTHS[0], "ada", "checked", md5=md5, when=when)
+
+
+def test_accepted_outcomes_are_learned_again_once_so_that_the_champion_is_judged_by_them() -> None:
+    judged = [
+        replace(made("coverage_report", MONTHS[0], "report"), when="1"),
+        replace(made("labelled_customers", MONTHS[0], "labels"), when="2"),
+    ]
+    (asked,) = followups(judged, [accepted("labels", "3")])
+    assert (asked.job, asked.batch) == ("learn", MONTHS[0])
+    assert followups([*judged, replace(judged[0], when="4")], [accepted("labels", "3")]) == []
+    assert followups(judged, [accepted("other labels", "3")]) == []

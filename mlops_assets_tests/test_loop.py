@@ -11,10 +11,12 @@ import pytest
 from dagster._core.utils import make_new_run_id
 
 from mlops_assets import delivered, deliveries, loop, operate, trainings
+from mlops_assets.champions import read_champion
 from mlops_assets.gates.attempts import Ended
 from mlops_assets.gates.verdict import Verdict
 from mlops_assets.history import Crowned, History, Judged, Signed
 from mlops_assets.home import Home
+from mlops_assets.judgements import judgements
 from mlops_assets.operate import System
 from mlops_assets.params import Params
 from mlops_assets.store import Store
@@ -188,6 +190,13 @@ def test_runs_of_other_jobs_are_no_attempts_and_busy_names_those_of_the_loop(
     assert [run.in_words for run in loop.busy(instance)] == [f"score of {BATCH} runs"]
 
 
+def test_a_hundred_runs_of_somebody_else_hide_no_run_of_the_loop(instance: dg.DagsterInstance) -> None:
+    ran(instance, tags={trainings.JOB: "learn", "dagster/partition": BATCH})
+    for _ in range(101):  # newer, as runs are listed newest first
+        ran(instance, tags={trainings.JOB: "of somebody else"})
+    assert [run.in_words for run in loop.busy(instance)] == [f"learn of {BATCH} runs"]
+
+
 # --------------------------------------------------------------------------------------------------------- a real home
 
 
@@ -224,6 +233,18 @@ def test_a_month_that_the_champion_learned_is_not_judged(home: System) -> None:
     facts = loop.facts(layers, home.resources["history"], home.instance, home.params)
     assert [told.batch for told in facts.judgements] == ["2024-06"]
     report.unlink()
+
+
+def test_equal_reports_of_two_months_are_judgements_of_their_own_months(home: System) -> None:
+    layers = home.resources["layers"]
+    later = layers.path("drift_report", "2024-07")
+    later.write_bytes(layers.content("drift_report", "2024-06"))
+    champion = read_champion(layers)
+    assert champion is not None
+    told = judgements(layers, champion)
+    assert [(one.batch, one.verdict) for one in told] == [("2024-06", Verdict.PASS), ("2024-07", Verdict.PASS)]
+    assert told[0].digest == told[1].digest
+    later.unlink()
 
 
 def test_nothing_waits_where_every_file_became_a_table(demo: System) -> None:

@@ -11,18 +11,21 @@ import dagster as dg
 import pandas as pd
 
 from mlops_assets import checks
+from mlops_assets.assets import profile
 from mlops_assets.assets.model import learned_rows, version
 from mlops_assets.assets.promotion import promotion_verdict, subject
-from mlops_assets.champions import Champion, crown, read_champion
+from mlops_assets.champions import Champion, crown, evaluation_of, read_champion
 from mlops_assets.churn import features
 from mlops_assets.files import md5
 from mlops_assets.gates.verdict import Verdict
 from mlops_assets.history import Crowned, Registered, Signed, Unrecorded
+from mlops_assets.learning import profiles
 from mlops_assets.params import Params
 from mlops_assets.provenance import Origin
 from mlops_assets.storage import Bundle, Layers, bytes_table, json_bytes
 from mlops_assets.tracking import Untracked, forgiving, if_up
 
+Portrait = tuple[profiles.Profile, profile.Pictures]
 PROMOTE, ROLLBACK = "promote", "rollback"
 
 
@@ -56,6 +59,7 @@ def champion(
         if told := why_none(verdict, current):
             with if_up(tracking, context, origin) as (tracker, _):
                 republish(context, current, layers, tracker, history)
+                tell_outcome(context, json.loads(verdict), tracker)
             yield from checks.abstain("champion", told)
             return
         refusal, bundle, why = judged(verdict, current, churn_model, training_set, layers, params, history, origin)
@@ -63,6 +67,13 @@ def champion(
         yield from checks.refuse("champion", refusal)
         return
     row = bundle.table.iloc[0]
+    shown: list[Portrait] = []
+
+    def portrait() -> Portrait:
+        is_signed = config.version is not None
+        shown.append(portrait_of(bundle, None if is_signed else training_set, layers, params, history))
+        return shown[0]
+
     yield from checks.publish(
         "champion",
         bundle,
@@ -71,11 +82,58 @@ def champion(
         model_md5=str(row.model_md5),
         as_of=str(row.as_of),
         why=why,
+        **profile.or_why_not(context, portrait),
     )
     # After the table: history and alias follow the champion, and never run ahead of it.
     told_of(context, layers, history, why=why)
     with if_up(tracking, context, origin) as (tracker, _):
         republish(context, read_champion(layers), layers, tracker, history)
+        with forgiving(context):
+            for own, pictures in shown:
+                tracker.log_winner(own.candidate, own.intervals, pictures, trained_in(row, history))
+
+
+def portrait_of(
+    bundle: Bundle, training_set: pd.DataFrame | None, layers: Layers, params: Params, history: Unrecorded
+) -> Portrait:
+    """Figures, segments and pictures of the champion in `bundle`; `training_set` is None for what a person signed.
+
+    They are then those of its own training, from history and store. Raises as `Store.get` does, and LookupError where
+    nobody knows how it was evaluated.
+    """
+    row = bundle.table.iloc[0]
+    record = history.find(str(row.model_md5))
+    if training_set is not None:
+        rows, table = learned_rows(layers, training_set), layers.read("model_evaluation")
+    elif record and (known := evaluation_of(record, layers, history)) is not None:
+        rows, table = learned_by(record, history), known
+    else:
+        message = f"no evaluation of the training that made {row.model_md5} is known."
+        raise LookupError(message)
+    scores = bytes_table(bundle.files[f"{row.scores_md5}.parquet"])
+    drawn = profile.pictures(row, scores, rows, bundle.files[f"{row.model_md5}.cbm"], params)
+    return profiles.profile(table, str(row.candidate)), drawn
+
+
+def learned_by(record: Registered, history: Unrecorded) -> pd.DataFrame:
+    """The labelled rows that a registered version learned from. Raises as `Store.get` does."""
+    digests = record.inputs.values()
+    return pd.concat([bytes_table(history.kept(digest)) for digest in digests], ignore_index=True)
+
+
+def trained_in(row: pd.Series, history: Unrecorded) -> str | None:
+    """The MLflow run of the training that made the champion, a row of `Candidates`; None where nobody knows."""
+    record = history.find(str(row.model_md5))
+    return record.mlflow_run_id if record else None
+
+
+def tell_outcome(context: dg.AssetExecutionContext, document: dict[str, Any], tracking: Untracked) -> None:
+    """Let the registry say how a training ended that made no champion: with no winner, or with one that waits."""
+    with forgiving(context):
+        if document["verdict"] != Verdict.PASS:
+            tracking.log_winner(None, {}, {}, None)
+        elif document.get("waits"):
+            tracking.point("challenger", document["winner"])
 
 
 def why_none(verdict: bytes, current: Champion | None) -> str | None:
@@ -158,7 +216,7 @@ def kept(record: Registered, verdict: bytes, params: Params, history: Unrecorded
     table = bytes_table(history.kept(record.churn_model))
     row = table[table.model_md5.eq(record.model_md5)].iloc[0]
     scores = history.kept(record.scores)
-    rows = pd.concat([bytes_table(history.kept(digest)) for digest in record.inputs.values()], ignore_index=True)
+    rows = learned_by(record, history)
     model = history.kept(record.model_md5)
     return crown(
         row, model=model, scores=scores, reference=reference(rows, bytes_table(scores), row, params), verdict=verdict

@@ -11,11 +11,12 @@ import dagster as dg
 import pandas as pd
 
 from mlops_assets import checks
+from mlops_assets.assets import profile
 from mlops_assets.churn import features
 from mlops_assets.files import DamagedError, md5
 from mlops_assets.history import Registered, Unrecorded
 from mlops_assets.learning import candidates as making
-from mlops_assets.learning import evaluation, explanation, figures, metrics, training
+from mlops_assets.learning import evaluation, explanation, metrics, profiles, training
 from mlops_assets.learning.logistic import spline_logistic_fitter
 from mlops_assets.learning.records import Candidates
 from mlops_assets.params import MODEL_SECTIONS, Params
@@ -23,7 +24,6 @@ from mlops_assets.provenance import Origin
 from mlops_assets.storage import Bundle, Layers, bytes_table, json_bytes, table_bytes
 from mlops_assets.tracking import Dataset, Untracked, Version, forgiving, if_up
 
-PICTURE_DPI = 90
 IMPORTANCES = "The mean absolute SHAP values of every candidate's features keep the contract of importances."
 
 
@@ -104,6 +104,7 @@ def churn_model(
         records = registrations(table, training_set, params=history.keep(parameters(params)), origin=origin)
         records = [replace(record, run_id=context.run.run_id, mlflow_run_id=run_id) for record in records]
         numbers = {record.candidate: history.register(record) for record in records}
+        fitted_md5 = dict(zip(table.candidate, table.model_md5, strict=True))
         versions = [
             version(row, fitted[row["candidate"]].model, history.find(row["model_md5"]))
             for row in table.to_dict("records")
@@ -111,7 +112,7 @@ def churn_model(
         with forgiving(context):
             for made in versions:
                 tracker.register(made, known.X)
-            tracker.point("challenger", versions[0].model_md5)
+            tracker.point("challenger", fitted_md5[profiles.ranked(scores)[0]])
         files = {f"{md5(made.model)}.cbm": made.model for made in fitted.values()}
         files[f"{table.scores_md5.iloc[0]}.parquet"] = table_bytes(scores)
         explanation.Importances.validate(importances, lazy=True)
@@ -163,7 +164,8 @@ def describe(
 
 def in_words(name: str, scores: pd.DataFrame, facts: dict[str, Any], params: Params) -> str:
     """The candidate's written description, for the registry and whoever opens it in a year."""
-    held_out = scores.query("candidate == @name and scheme == 'out_of_fold'")
+    held_out = profiles.speaking(scores, name).query("candidate == @name")
+    held_out_how = profiles.IN_WORDS[held_out.scheme.iloc[0]].capitalize()
     loss, auc = (
         float(measure(held_out.label.to_numpy(float), held_out.score.to_numpy(), held_out.weight.to_numpy()))
         for measure in (metrics.log_loss, metrics.roc_auc)
@@ -177,7 +179,7 @@ def in_words(name: str, scores: pd.DataFrame, facts: dict[str, Any], params: Par
     return (
         f"CatBoost, {model.iterations} trees of depth {model.depth} at rate {model.learning_rate:g}; {weighting}. "
         f"Learned from {facts['rows']} customers of {facts['batches']} months up to {facts['as_of']}. "
-        f"Out of fold: log-loss {loss:.4f}, ROC AUC {auc:.4f}. "
+        f"{held_out_how}: log-loss {loss:.4f}, ROC AUC {auc:.4f}. "
         f"An offer pays from a score of {facts['threshold']:.3f}."
     )
 
@@ -261,19 +263,23 @@ def model_evaluation(
         **params.economics.model_dump(),
         **params.evaluation.model_dump(),
     )
-    pictures = draw(scores, churn_model, features.model_inputs(rows), layers, params)
+    shown: dict[str, Any] = {}
+    drawn: dict[str, profile.Pictures] = {}
+    for _, row in churn_model.sort_values("candidate").iterrows():
+        own = str(row.candidate)
+        drawn[own] = profile.pictures(row, scores, rows, layers.file("churn_model", f"{row.model_md5}.cbm"), params)
+        shown |= profile.metadata(profiles.profile(table, own), drawn[own], prefix=f"{own}/")
     overall = table.query("cut == 'overall'")
+    files = {f"{own}/{name}.png": png for own, pngs in drawn.items() for name, png in pngs.items()}
     with if_up(tracking, context, origin) as (tracker, run_id), forgiving(context):
-        tracker.log_evaluation(by_name(overall, ["candidate", "scheme", "metric"]), pictures, table)
-    own = overall.query("candidate == @making.ALL_HISTORY and scheme == 'out_of_fold'")
+        tracker.log_evaluation(by_name(overall, ["candidate", "scheme", "metric"]), files, table)
     yield from checks.publish(
         "model_evaluation",
         table,
-        note=f"{len(table)} figures of {churn_model.shape[0]} candidates and the baseline",
+        note=f"{len(table)} figures of {len(drawn)} candidates and the baseline",
+        order="by name: which candidate leads is for promotion_verdict to say",
         overall=checks.records(overall.drop(columns=["cut", "level"]), limit=60),
-        segments=checks.records(weakest(table), limit=40),
-        **{name: round(value, 4) for name, value in by_name(own, ["metric"]).items()},
-        **{name.removesuffix(".png"): checks.picture(png) for name, png in pictures.items()},
+        **shown,
         **tracker.links(run_id),
     )
 
@@ -282,30 +288,3 @@ def by_name(table: pd.DataFrame, keys: list[str]) -> dict[str, float]:
     """Values of `Metrics` by what names them, such as `all_history.out_of_fold.log_loss`."""
     names = table[keys].astype(str).agg(".".join, axis=1)
     return {str(name): float(value) for name, value in zip(names, table["value"], strict=True)}
-
-
-def weakest(table: pd.DataFrame) -> pd.DataFrame:
-    """Log-loss, AUC and calibration error by segment of the first candidate, the worst AUC first."""
-    own = table[table.candidate.eq(making.ALL_HISTORY) & ~table.cut.isin(["overall", "fold"])]
-    wide = own.pivot_table(index=["cut", "level", "rows", "positives"], columns="metric", values="value").reset_index()
-    kept = ["cut", "level", "rows", "positives", "roc_auc", "log_loss", "calibration_error", "expected_profit"]
-    return wide[kept].sort_values("roc_auc").reset_index(drop=True)
-
-
-def draw(
-    scores: pd.DataFrame, churn_model: pd.DataFrame, X: pd.DataFrame, layers: Layers, params: Params
-) -> dict[str, bytes]:
-    """The pictures of an evaluation, PNG by file name: the first candidate's out-of-fold scores, and the baseline's."""
-    held_out = scores[scores.scheme.eq("out_of_fold") & scores.candidate.isin([making.ALL_HISTORY, making.BASELINE])]
-    model = layers.file("churn_model", f"{churn_model.model_md5.iloc[0]}.cbm")
-    threshold = float(churn_model.threshold.iloc[0])
-    own = {"candidate": making.ALL_HISTORY}
-    drawn = {
-        "roc.png": figures.roc(held_out, **own),
-        "precision_recall.png": figures.precision_recall(held_out, **own),
-        "calibration.png": figures.calibration(held_out, **own, bins=params.evaluation.calibration_bins),
-        "confusion.png": figures.confusion(held_out, **own, threshold=threshold),
-        "gain.png": figures.gain(held_out, **own),
-        "shap_summary.png": figures.shap_summary(explanation.shap_values(model, X), X),
-    }
-    return {name: figures.to_png(figure, dpi=PICTURE_DPI) for name, figure in drawn.items()}

@@ -10,12 +10,15 @@ import dagster as dg
 import pandas as pd
 
 from mlops_assets import checks
+from mlops_assets.acceptances import accepted_outcomes
+from mlops_assets.assets.features import coverage_report
 from mlops_assets.assets.predictions import predictions
 from mlops_assets.champions import Champion, read_champion
 from mlops_assets.churn import features, offers
 from mlops_assets.gates import monthly, outcome_findings, promises
+from mlops_assets.history import Unrecorded
 from mlops_assets.learning import training
-from mlops_assets.maturity import mature
+from mlops_assets.maturity import Accepted, mature, withheld
 from mlops_assets.params import Params
 from mlops_assets.storage import Layers
 
@@ -24,7 +27,7 @@ GATE = "The champion's scores of the month keep what it promised, overall and by
 KEYS = ["batch", "customer_id"]
 
 
-def why_not(batch: str, champion: Champion | None, layers: Layers) -> str | None:
+def why_not(batch: str, champion: Champion | None, layers: Layers, accepted: Accepted) -> str | None:
     """Why the outcomes of the batch say nothing about the champion; None if they do."""
     if champion is None:
         return "there is no champion"
@@ -32,6 +35,8 @@ def why_not(batch: str, champion: Champion | None, layers: Layers) -> str | None
         return "the month was never scored"
     if batch <= champion.as_of:
         return f"the champion learned from this month (its as_of is {champion.as_of})"
+    if labels := withheld(layers, batch, accepted):
+        return f"the outcomes are no evidence: {labels.why}"
     return None
 
 
@@ -39,7 +44,7 @@ def why_not(batch: str, champion: Champion | None, layers: Layers) -> str | None
     "outcome_report",
     "pandas",
     checks=(checks.warning("outcome_report", "outcomes", GATE),),
-    deps=[predictions],
+    deps=[predictions, coverage_report],
     blocking=False,
 )
 def outcome_report(
@@ -48,15 +53,17 @@ def outcome_report(
     validated_outcomes: pd.DataFrame,
     layers: dg.ResourceParam[Layers],
     params: dg.ResourceParam[Params],
+    history: dg.ResourceParam[Unrecorded],
 ) -> checks.Published:
     """How the champion's scores of a mature month kept what it promised, overall and by segment, and a verdict."""
     batch = context.partition_key
     champion = read_champion(layers)
-    reason = why_not(batch, champion, layers)
+    accepted = accepted_outcomes(history)
+    reason = why_not(batch, champion, layers, accepted)
     if champion is None or reason:
         yield from checks.abstain("outcome_report", reason or "", "outcomes")
         return
-    rows = mature_rows(batch, champion, layers, labelled_customers)
+    rows = mature_rows(batch, champion, layers, labelled_customers, accepted)
     reference = champion.reference
     scored = rows.assign(score=training.load(champion.model)(features.model_inputs(rows)))
     assessment = promises.assess_promises(
@@ -93,7 +100,9 @@ def campaign(validated_outcomes: pd.DataFrame, params: Params) -> dict[str, Any]
     return told
 
 
-def mature_rows(batch: str, champion: Champion, layers: Layers, newest: pd.DataFrame) -> pd.DataFrame:
+def mature_rows(
+    batch: str, champion: Champion, layers: Layers, newest: pd.DataFrame, accepted: Accepted
+) -> pd.DataFrame:
     """The labelled rows of the batch and of up to two mature ones before it that the champion never learned from."""
-    earlier = [b for b in mature(layers) if champion.as_of < b < batch][1 - monthly.WINDOW :]
+    earlier = [b for b in mature(layers, accepted) if champion.as_of < b < batch][1 - monthly.WINDOW :]
     return pd.concat([*(layers.read("labelled_customers", b) for b in earlier), newest], ignore_index=True)

@@ -9,6 +9,7 @@ import dagster as dg
 import pandas as pd
 
 from mlops_assets import checks
+from mlops_assets.assets import profile
 from mlops_assets.assets.model import learned_rows, model_evaluation, recipes
 from mlops_assets.champions import Champion, read_champion
 from mlops_assets.churn import features
@@ -18,7 +19,7 @@ from mlops_assets.gates.attempts import changed_since, learnable
 from mlops_assets.gates.verdict import Verdict
 from mlops_assets.history import Crowned, Judged, Signed, Unrecorded, is_rolled_back
 from mlops_assets.learning import candidates as making
-from mlops_assets.learning import training
+from mlops_assets.learning import profiles, training
 from mlops_assets.params import MODEL_SECTIONS, Params
 from mlops_assets.partitions import next_batch
 from mlops_assets.storage import Bundle, Layers, bytes_table, json_bytes
@@ -47,13 +48,14 @@ def promotion_verdict(
 ) -> checks.Published:
     """PASS, FAIL or UNKNOWN, the winner's digest and the digests of what was judged; the first by floors alone."""
     scores = bytes_table(layers.file("churn_model", f"{churn_model.scores_md5.iloc[0]}.parquet"))
+    rows = learned_rows(layers, training_set)
     champion = read_champion(layers)
     bound_to = subject(layers, champion, params)
     judged = judge(
         churn_model,
         scores,
         champion,
-        learned_rows(layers, training_set),
+        rows,
         params,
         history=history,
         question=bound_to,
@@ -83,6 +85,14 @@ def promotion_verdict(
     shown = checks.records(judged.findings[["candidate", "subject", "holds", "meaning", "value", "limit"]], limit=40)
     why = f"{judged.why}; {judged.waits}" if judged.waits else judged.why
     gate = checks.gate("promotion_verdict", "promotion", judged.verdict, why, findings=shown)
+    won = churn_model[churn_model.model_md5.isin([judged.winner])]
+
+    def winners() -> tuple[profiles.Profile, profile.Pictures]:
+        row = won.iloc[0]
+        model = layers.file("churn_model", f"{row.model_md5}.cbm")
+        drawn = profile.pictures(row, scores, rows, model, params)
+        return profiles.profile(layers.read("model_evaluation"), str(row.candidate)), drawn
+
     yield from checks.publish(
         "promotion_verdict",
         Bundle(judged.findings, {"verdict.json": document}),
@@ -92,6 +102,7 @@ def promotion_verdict(
         winner=judged.winner or "none",
         findings=shown,
         judged=bound_to,
+        **(profile.or_why_not(context, winners) if len(won) else {}),
     )
 
 

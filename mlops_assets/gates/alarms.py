@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mlops_assets.gates.attempts import Withheld
 from mlops_assets.gates.verdict import Verdict
 
 NEAR = 0.8
@@ -31,6 +32,7 @@ class Kind(StrEnum):
     APPROVAL = "approval"
     DECISION = "decision"
     OUTAGE = "outage"
+    COVERAGE = "coverage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,20 @@ def broken_pipe(batch: str, digest: str, moved: str) -> Alert:
         "No training is started for it."
     )
     return Alert(Kind.PIPE, f"pipe:{batch}:{digest}", f"{batch} came through a broken pipe", moved, step)
+
+
+def no_evidence(labels: Withheld) -> Alert:
+    """Outcomes are those of a selected part, or of one label only: nothing is learned from them."""
+    batch = labels.batch
+    cause = f"coverage:{batch}:{labels.digest}"
+    if labels.is_stale:
+        step = f"Run `mlops learn {batch}`: it judges them again."
+        return Alert(Kind.COVERAGE, f"{cause}:stale", f"The outcomes of {batch} are not judged", labels.why, step)
+    step = (
+        f"Land the complete outcomes with `mlops land FILE --batch {batch}`, or, if they stand for the month all the "
+        f"same, `mlops accept {batch} --reason TEXT`. Until then nothing is learned from {batch}."
+    )
+    return Alert(Kind.COVERAGE, cause, f"The outcomes of {batch} are no evidence", labels.why, step)
 
 
 CALLS = {

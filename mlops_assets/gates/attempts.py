@@ -55,6 +55,19 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """Labels that lie there and are no evidence, by batch and digest, and why; a person may accept them.
+
+    `is_stale`: nobody knows whether they are, since they changed after their coverage was judged.
+    """
+
+    batch: str
+    digest: str
+    why: str
+    is_stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """Why the model should be trained anew; `key` is the same as long as it is the same cause."""
 
@@ -100,7 +113,7 @@ class Facts:
     `batches`: all that were scored; `mature`: digest of the labelled table by batch; `params`: digest of the parameters
     that a training reads; `judgements`: the last word of each gate on each batch; `attempts`: oldest first; `busy`:
     runs of the loop that are queued or running and accepted files that wait, in words; `forgiven`: key of the newest
-    attempt when a person last reset the breaker.
+    attempt when a person last reset the breaker; `withheld`: labels that are no evidence, which `mature` leaves out.
     """
 
     batches: tuple[str, ...]
@@ -111,6 +124,7 @@ class Facts:
     attempts: tuple[Attempt, ...] = ()
     busy: tuple[str, ...] = ()
     forgiven: str | None = None
+    withheld: tuple[Withheld, ...] = ()
 
 
 def learnable(inputs: Mapping[str, str], params: str) -> str:
@@ -142,7 +156,7 @@ def causes_of(facts: Facts, min_months: int) -> Iterator[Cause]:
             key = f"first:{learnable(facts.mature, facts.params)[:12]}"
             yield Cause(key, f"no champion yet, and {len(facts.mature)} months are mature")
         return
-    yield from corrections(champion, facts.mature)
+    yield from corrections(champion, facts.mature, facts.withheld)
     pipes = {told.batch for told in facts.judgements if told.is_pipe and told.verdict is Verdict.FAIL}
     for told in sorted(facts.judgements, key=lambda told: (told.batch, told.gate, told.digest)):
         is_ours = told.champion == champion.digest and told.batch > champion.as_of
@@ -152,12 +166,17 @@ def causes_of(facts: Facts, min_months: int) -> Iterator[Cause]:
             yield Cause(f"{told.gate}:{told.batch}:{told.digest[:12]}", why)
 
 
-def corrections(champion: Champion, mature: Mapping[str, str]) -> Iterator[Cause]:
-    """At most one cause: months up to the champion's as_of that are not as it learned them."""
+def corrections(champion: Champion, mature: Mapping[str, str], withheld: Iterable[Withheld] = ()) -> Iterator[Cause]:
+    """At most one cause: months up to the champion's as_of that are not as it learned them.
+
+    Other labels that are no evidence correct nothing yet: a person says first whether they hold. The same labels, which
+    somebody no longer holds for evidence, do.
+    """
     if not champion.inputs:  # nobody knows any more what it learned from, so nobody can say what changed
         return
     now = {batch: digest for batch, digest in mature.items() if batch <= champion.as_of}
-    changed = sorted(b for b in {*now, *champion.inputs} if now.get(b) != champion.inputs.get(b))
+    undecided = {labels.batch for labels in withheld if labels.digest != champion.inputs.get(labels.batch)}
+    changed = sorted(b for b in {*now, *champion.inputs} - undecided if now.get(b) != champion.inputs.get(b))
     if changed:
         digest = learnable({batch: now.get(batch, "") for batch in changed}, "")
         why = f"{', '.join(changed)} changed since the champion learned up to {champion.as_of}"

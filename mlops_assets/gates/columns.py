@@ -57,8 +57,7 @@ class Compared:
     @property
     def pooled(self) -> Column:
         """What is compared: the reference's, then the current ones."""
-        values: Column = np.concatenate(self.judged)
-        return values
+        return np.concatenate(self.judged)  # type: ignore[return-value]
 
     @property
     def by_side(self) -> tuple[tuple[Codes | None, Column], tuple[Codes | None, Column]]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from mlops_assets.gates.embedding import GROWTH, ROWS_IN_FORCE, Column, embed, encode
+from mlops_assets.gates.embedding import GROWTH, ROWS_IN_FORCE, SCORES, Column, embed, encode
 from mlops_assets.gates.persons import Codes, Floats, effective_rows, summed
 
 Bools = npt.NDArray[np.bool_]
@@ -98,7 +98,7 @@ def _by_person(
     seed: int,
 ) -> JointMove:
     """The test of persons: of all columns together, and of each."""
-    untold = dict.fromkeys(columns, 1.0)
+    untold = {name: 1.0 for name in columns if name != score}
     codes = {name: encode(columns[name]) for name in sorted(columns)}
     sides = [effective_rows(np.ones(int(side.sum())), persons[side]) for side in (is_current, ~is_current)]
     embedding = embed(codes, columns, score=score, smaller=min(sides), grown=grown)
@@ -109,7 +109,10 @@ def _by_person(
         [~np.isnan(codes[one.columns[0]]) if one.block == GROWTH else everybody for one in embedding.coordinates]
     )
     parts = person_parts(embedding.points, known, is_current, persons)
-    embedding = embedding.take(kept := np.flatnonzero(_in_force(parts) >= ROWS_IN_FORCE))
+    # Of a person in both samples the reference's score is of a model that never saw him, the current one of a model
+    # that did: that difference is no chance, and no news. Scores are compared as if nobody came twice (`moves`).
+    is_input = np.array([one.block != SCORES for one in embedding.coordinates])
+    embedding = embedding.take(kept := np.flatnonzero(is_input & (_in_force(parts) >= ROWS_IN_FORCE)))
     if not embedding.coordinates:
         return JointMove(1.0, by_column=untold)
     distances = turned(parts[:, kept], permutations=permutations, seed=seed)
@@ -140,7 +143,7 @@ def _in_force(parts: Floats) -> Floats:
     """How many persons alike would tell as much of each coordinate, shape (coordinates,); 0 where none tells any."""
     squares = np.square(parts)
     fourth: Floats = np.square(squares).sum(axis=0)
-    return np.divide(np.square(squares.sum(axis=0)), fourth, out=np.zeros_like(fourth), where=fourth > 0)
+    return np.asarray(np.square(squares.sum(axis=0)) / np.where(fourth > 0, fourth, np.inf))
 
 
 def turned(parts: Floats, *, permutations: int, seed: int) -> Floats:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlops_assets.gates.columns import Compared, known
-from mlops_assets.gates.persons import Floats
+from mlops_assets.gates.columns import SCORE, Compared, known
+from mlops_assets.gates.persons import Floats, effective_rows
 
 THIN = 5.0
 """Expected rows below which the chi-square approximation of a level is not trusted (Cochran 1954)."""
@@ -48,7 +48,19 @@ def shape_move(column: Compared) -> Move:
     if column.is_levels:
         return level_move(count_levels(column))
     told = distribution_move(*(np.asarray(known(side), dtype=float) for side in column.judged))
+    if column.kind == SCORE and column.persons is not None and told.statistic is not None:
+        sides = column.persons.reference, column.persons.current
+        told = replace(
+            told, p_value=_as_strangers(told.statistic, *(effective_rows(np.ones(len(s)), s) for s in sides))
+        )
     return replace(told, words=f"growth from batch to batch: {told.words}") if column.is_ageing and told.words else told
+
+
+def _as_strangers(statistic: float, reference: float, current: float) -> float:
+    """The p of Kolmogorov-Smirnov's D as if so many effective rows of each side were of different persons: cautious."""
+    from scipy.stats import kstwo
+
+    return float(np.clip(kstwo.sf(statistic, max(1, round(reference * current / (reference + current)))), 0, 1))
 
 
 def percent(share: float) -> str:

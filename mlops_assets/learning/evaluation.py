@@ -1,9 +1,10 @@
 """Decides how good a candidate is, on rows it never saw, and how sure one can be of that.
 
-Seven metrics, overall, by fold or month and by segment, each with a bootstrap interval over rows: a month of 391
-customers leaves an AUC uncertain by .02 either way, and a figure without its interval invites decisions on noise.
-Log-loss leads because the score is used as a probability; the profit of the offers says what that is worth.
-Whether a difference between two models is real needs them paired on the same rows, which is the gates' work.
+Seven metrics, overall, by fold or month and by segment, each with a bootstrap interval over customers, whose rows of
+several months are drawn together: a month of 391 customers leaves an AUC uncertain by .02 either way, and a figure
+without its interval invites decisions on noise. Log-loss leads because the score is used as a probability; the profit
+of the offers says what that is worth. Whether a difference between two models is real needs them paired on the same
+rows, which is the gates' work.
 
 The interval is the bootstrap's percentiles, moved so that their median is the value, and cut at the metric's bounds;
 lower <= value <= upper is then a law. Measured on 300 to 5,000 rows, 93 to 97 of 100 hold the truth at .95, with 60
@@ -159,8 +160,9 @@ def evaluate(
 ) -> pd.DataFrame:
     """`Metrics` of all candidates in `scores` (`OutOfSampleScores`), overall, by fold and by each column of `segments`.
 
-    `segments` has `batch` and `customer_id` (as columns or index) and object columns to cut by; the rolling origin is
-    too small to be cut by them. `threshold` is the least score that gets an offer, `interval` the confidence in (0, 1).
+    `segments` has `batch` and `customer_id` (as columns or index) and object columns to cut by, under each scheme: of a
+    model of recent months only the rolling origin speaks. `threshold` is the least score that gets an offer, `interval`
+    the confidence in (0, 1).
     Raises ValueError when a scored row has no segment.
     """
     measures: dict[str, Measure] = {
@@ -201,7 +203,7 @@ def _parts(table: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]
     for (candidate, scheme), rows in table.groupby(["candidate", "scheme"]):
         names = {"candidate": str(candidate), "scheme": str(scheme)}
         yield {**names, "cut": "overall", "level": "all"}, rows
-        for cut in ["fold", *(segments if scheme == "out_of_fold" else [])]:
+        for cut in ["fold", *segments]:
             for level, part in rows.groupby(as_levels(rows[cut])):
                 yield {**names, "cut": str(cut), "level": str(level)}, part
 
@@ -210,8 +212,9 @@ def _measure(
     rows: pd.DataFrame, measures: dict[str, Measure], *, interval: float, resamples: int, seed: int
 ) -> pd.DataFrame:
     y, scores, weights = (rows[column].to_numpy(np.float64) for column in ("label", "score", "weight"))
-    drawn = np.random.default_rng(seed).integers(len(rows), size=(resamples, len(rows)), dtype=np.int32)
-    counts = np.stack([np.bincount(resample, minlength=len(rows)) for resample in drawn])
+    person, customers = pd.factorize(rows.customer_id)
+    drawn = np.random.default_rng(seed).integers(len(customers), size=(resamples, len(customers)), dtype=np.int32)
+    counts = np.stack([np.bincount(resample, minlength=len(customers))[person] for resample in drawn])
     # The rows themselves come first, their resamples after: one pass gives the values and the intervals.
     tables = np.vstack([weights, counts * weights])
     bounds = np.array([METRICS[name] for name in measures])

@@ -16,6 +16,7 @@ from mlops_assets.gates.alarms import (
     decided,
     failed_run,
     months,
+    no_evidence,
     outage,
     outcomes_overdue,
     quarantine_near,
@@ -23,6 +24,7 @@ from mlops_assets.gates.alarms import (
     snapshot_overdue,
     undecided,
 )
+from mlops_assets.gates.attempts import Withheld
 from mlops_assets.gates.verdict import Verdict
 
 HEALTHY = SensorState("landing", True, 0, "", "", "tick 9", 20.0)  # noqa: FBT003
@@ -47,6 +49,8 @@ def test_every_alert_says_what_happened_and_what_to_do_next() -> None:
         broken_pipe("2024-07", "digest", "total_charges in cents"),
         called("breaker:key", "3 in a row"),
         called("attempts:key", "3 failed"),
+        no_evidence(Withheld("2024-07", "digest", "126 of 391 customers have an outcome")),
+        no_evidence(Withheld("2024-07", "digest", "judged when they were others", is_stale=True)),
         outage("promotion", "2024-07", "the registry cannot be asked"),
         approval_waiting("4", "gain .03", "2024-07"),
         decided(Verdict.PASS, "run", "gain .03", 4),
@@ -63,6 +67,13 @@ def test_every_alert_says_what_happened_and_what_to_do_next() -> None:
     for alert in every:
         assert len(alert.next_step) > 10
         assert alert.body
+
+
+def test_outcomes_that_are_no_evidence_are_known_by_their_bytes_and_both_ways_out_are_named() -> None:
+    alert = no_evidence(Withheld("2024-07", "digest", "126 of 391 customers have an outcome"))
+    assert (alert.kind, alert.cause) == (Kind.COVERAGE, "coverage:2024-07:digest")
+    assert "mlops land FILE --batch 2024-07" in alert.next_step
+    assert "mlops accept 2024-07 --reason TEXT" in alert.next_step
 
 
 def test_a_failed_run_is_known_by_its_id_and_names_job_and_batch() -> None:

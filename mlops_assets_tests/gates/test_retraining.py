@@ -17,6 +17,7 @@ from mlops_assets.gates.attempts import (
     Ended,
     Facts,
     Judgement,
+    Withheld,
     learnable,
     open_causes,
 )
@@ -185,6 +186,15 @@ def test_a_month_that_matures_late_or_is_gone_is_a_correction_too() -> None:
 
 def test_a_correction_of_a_month_that_the_champion_never_saw_is_none() -> None:
     assert decide(replace(standing(7), mature=tables(6, **{"2024_06": "corrected"})), LIMITS).action is Action.SKIP
+
+
+@pytest.mark.parametrize(("digest", "action"), [("a part", Action.SKIP), ("labelled 2024-03", Action.RETRAIN)])
+def test_labels_withheld_are_a_correction_only_where_the_champion_learned_just_them(
+    digest: str, action: Action
+) -> None:
+    without = {batch: labels for batch, labels in tables(6).items() if batch != month(3)}
+    withheld = (Withheld(month(3), digest, "126 of 391 customers have an outcome"),)
+    assert decide(replace(standing(7), mature=without, withheld=withheld), LIMITS).action is action
 
 
 def test_a_champion_of_unknown_origin_is_not_corrected() -> None:

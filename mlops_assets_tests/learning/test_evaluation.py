@@ -77,8 +77,10 @@ def test_the_rows_of_a_cut_are_all_rows() -> None:
     assert (rows == rows.loc["overall"]).all(axis=None)
 
 
-def test_a_rolling_origin_is_cut_by_month_only() -> None:
-    assert set(measured(scored(300, seed=1, scheme="rolling_origin")).cut) == {"overall", "fold"}
+def test_a_rolling_origin_is_cut_as_out_of_fold_scores_are() -> None:
+    cuts = [set(measured(scored(300, seed=1, scheme=scheme)).cut) for scheme in ("rolling_origin", "out_of_fold")]
+    assert cuts[0] == cuts[1]
+    assert len(cuts[0]) > 2
 
 
 def test_each_candidate_is_measured_on_its_own() -> None:
