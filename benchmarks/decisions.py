@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
@@ -28,7 +29,6 @@ import click
 from benchmarks import drift_gate, moves, outcome_gate, promotion_gate, tables, world
 from benchmarks.telco import ROOT, params
 from benchmarks.world import KINDS, SIZES
-from mlops_assets import gates
 
 
 class Bare(ast.NodeTransformer):
@@ -46,25 +46,49 @@ class Part:
     play: Callable[[str, str, int, int], Any]
     code: tuple[ModuleType, ...]
     cases: int
+    sections: Sequence[str]
     names: Sequence[str] = tuple(world.MAKERS)
     sizes: Sequence[int] = SIZES
 
     @property
     def digest(self) -> str:
-        """Of the params, the gates and the part's code, comments and docstrings left out; 8 hex digits."""
-        files = [*sorted(Path(gates.__path__[0]).glob("*.py")), *(Path(str(module.__file__)) for module in self.code)]
-        told = [params().digest(), *(ast.unparse(Bare().visit(ast.parse(file.read_text()))) for file in files)]
+        """Of the params and the code that its cases depend on, comments and docstrings left out; 8 hex digits."""
+        files = leaned_on({Path(str(module.__file__)) for module in self.code})
+        told = [params().digest(*self.sections), *(ast.unparse(Bare().visit(tree_of(file))) for file in sorted(files))]
         return hashlib.md5("\n".join(told).encode(), usedforsecurity=False).hexdigest()[:8]
 
 
+def leaned_on(files: set[Path]) -> set[Path]:
+    """The files, and those of `gates` and `learning` that they import, directly or not."""
+    found = set(files)
+    for node in (node for file in files for node in ast.walk(tree_of(file)) if isinstance(node, ast.ImportFrom)):
+        package, room, *module = [*(node.module or "").split("."), ""][:3]
+        if package == "mlops_assets" and room in {"gates", "learning"}:
+            names = [*filter(None, module)] or [alias.name for alias in node.names]
+            found |= {ROOT / package / room / f"{name}.py" for name in names}
+    return found if found == files else leaned_on(found)
+
+
+@cache
+def source_of(file: Path) -> str:
+    """Its text as it was when the command began."""
+    return file.read_text()
+
+
+def tree_of(file: Path) -> ast.Module:
+    """Its syntax."""
+    return ast.parse(source_of(file))
+
+
 ANY = (0,)
+DRIFT, OUTCOMES, PROMOTION = (("model", "baseline", "economics", name) for name in ("drift", "outcomes", "promotion"))
 PARTS = {
-    "drift_oracle": Part(drift_gate.oracle, (world, moves, drift_gate), 1, sizes=ANY),
-    "outcomes_oracle": Part(outcome_gate.oracle, (world, moves, outcome_gate), 1, sizes=ANY),
-    "drift": Part(drift_gate.case, (world, moves, drift_gate), 20),
-    "outcomes": Part(outcome_gate.case, (world, moves, outcome_gate), 40),
-    "promotion": Part(promotion_gate.case, (world, outcome_gate, promotion_gate), 160),
-    "evidently": Part(drift_gate.beside_evidently, (world, moves, drift_gate), 6, ("churn",), (600,)),
+    "drift_oracle": Part(drift_gate.oracle, (world, moves, drift_gate), 1, DRIFT, sizes=ANY),
+    "outcomes_oracle": Part(outcome_gate.oracle, (world, moves, outcome_gate), 1, OUTCOMES, sizes=ANY),
+    "drift": Part(drift_gate.case, (world, moves, drift_gate), 20, DRIFT),
+    "outcomes": Part(outcome_gate.case, (world, moves, outcome_gate), 40, OUTCOMES),
+    "promotion": Part(promotion_gate.case, (world, outcome_gate, promotion_gate), 160, PROMOTION),
+    "evidently": Part(drift_gate.beside_evidently, (world, moves, drift_gate), 6, DRIFT, ("churn",), (600,)),
 }
 
 Case = tuple[str, str, str, int, int]
