@@ -26,7 +26,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import click
 
-from benchmarks import drift_gate, moves, outcome_gate, promotion_gate, tables, world
+from benchmarks import drift_gate, moves, outcome_gate, promotion_gate, replay, tables, world
 from benchmarks.telco import ROOT, params
 from benchmarks.world import KINDS, SIZES
 
@@ -81,13 +81,18 @@ def tree_of(file: Path) -> ast.Module:
 
 
 ANY = (0,)
+FIRST = ("model", "baseline", "floors", "loop")
+EVERY = ("model", "economics", "drift", "outcomes", "promotion", "loop")
 DRIFT, OUTCOMES, PROMOTION = (("model", "baseline", "economics", name) for name in ("drift", "outcomes", "promotion"))
 PARTS = {
-    "drift_oracle": Part(drift_gate.oracle, (world, moves, drift_gate), 1, DRIFT, sizes=ANY),
-    "outcomes_oracle": Part(outcome_gate.oracle, (world, moves, outcome_gate), 1, OUTCOMES, sizes=ANY),
-    "drift": Part(drift_gate.case, (world, moves, drift_gate), 20, DRIFT),
     "outcomes": Part(outcome_gate.case, (world, moves, outcome_gate), 40, OUTCOMES),
     "promotion": Part(promotion_gate.case, (world, outcome_gate, promotion_gate), 160, PROMOTION),
+    "drift": Part(drift_gate.case, (world, moves, drift_gate), 20, DRIFT),
+    "outcomes_oracle": Part(outcome_gate.oracle, (world, moves, outcome_gate), 1, OUTCOMES, sizes=ANY),
+    "drift_oracle": Part(drift_gate.oracle, (world, moves, drift_gate), 1, DRIFT, sizes=ANY),
+    "decade": Part(replay.decade, (world, moves, outcome_gate, replay), 5, EVERY, ("churn",), (390,)),
+    "lasting": Part(replay.lasting, (world, moves, outcome_gate, replay), 10, EVERY, sizes=(390,)),
+    "rare": Part(replay.rare, (world, replay), 10, FIRST, ("churn",), (1, 2, 3)),
     "evidently": Part(drift_gate.beside_evidently, (world, moves, drift_gate), 6, DRIFT, ("churn",), (600,)),
 }
 

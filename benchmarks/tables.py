@@ -10,12 +10,13 @@ import numpy as np
 
 from benchmarks.moves import MOVES
 from benchmarks.telco import params
-from benchmarks.world import KINDS, MAKERS, SIZES, YEAR
+from benchmarks.world import AT, KINDS, KNOWN, MAKERS, SIZES, YEAR
 
 Results = dict[tuple[str, str, str, int], list[Any]]
 """Of each part, table, world and size the results of every seed."""
 
 FALSE_DECISIONS, FALSE_YEARS, POWER, NEW_LEVEL, EQUAL = 0.01, 0.05, 0.9, 0.9, 0.025
+PROFIT, GREEN, TRAININGS = 0.95, 4, 3
 WHERE = [(kind, size) for kind in KINDS for size in SIZES]
 HEAD = [f"{kind}, {size:,}" for kind, size in WHERE]
 
@@ -50,6 +51,9 @@ def page(results: Results, parts: Sequence[str]) -> str:
         "outcomes": outcomes,
         "promotion": promotion,
         "evidently": evidently,
+        "decade": decade,
+        "lasting": lasting,
+        "rare": rare,
     }
     return "\n\n".join(text for name, made in makers.items() if name in parts for text in made(results))
 
@@ -174,3 +178,101 @@ def evidently(results: Results) -> Iterator[str]:
         rows.append(line)
     head = [f"{kind}: {rule}" for kind in KINDS for rule in ("the gate", "Evidently's preset", "Evidently, share .05")]
     yield "### Drift beside Evidently, churn, 600\n\n" + markdown(["% of single batches that ring", *head], rows)
+
+
+def decade(results: Results) -> Iterator[str]:
+    """Ten years of profit by policy, and the loop's share of the better of the other two."""
+    for kind in KINDS:
+        runs = results.get(("decade", "churn", kind, 390), [])
+        if not runs:
+            continue
+        by_year = {
+            name: np.array([one["profit"][name] for one in runs]).reshape(len(runs), -1, YEAR).mean(axis=2)
+            for name in ("frozen", "monthly", "loop")
+        }
+        ratio = by_year["loop"] / np.maximum(by_year["frozen"], by_year["monthly"])
+        rows = [
+            [
+                str(year + 1),
+                *(f"{by_year[name][:, year].mean():,.0f}" for name in by_year),
+                mark(
+                    f"{100 * ratio[:, year].mean():.0f} ({100 * ratio[:, year].min():.0f})",
+                    ratio[:, year].mean() < PROFIT,
+                ),
+                *(
+                    f"{np.mean([in_year(one[what], year) for one in runs]):.1f}"
+                    for what in ("trained", "crowned", "accepted")
+                ),
+            ]
+            for year in range(by_year["loop"].shape[1])
+        ]
+        head = ["year", *by_year, "loop in % of the better (worst run)", "trainings", "promotions", "accepted"]
+        yield f"### Ten years of profit, {kind}, {len(runs)} runs\n\n" + markdown(head, rows)
+
+
+def mark(text: str, missed: bool) -> str:  # noqa: FBT001
+    """In italics what misses its goal."""
+    return f"*{text}*" if missed else text
+
+
+def in_year(months: Sequence[int], year: int) -> int:
+    """How many of the months, counted with those learned from, are in a year."""
+    return sum(KNOWN + year * YEAR <= month < KNOWN + (year + 1) * YEAR for month in months)
+
+
+def lasting(results: Results) -> Iterator[str]:
+    """How soon the gate is green again after a harmless change that stays, and how often it trained."""
+    rows = []
+    for table in known(results, "lasting"):
+        for kind in KINDS:
+            runs = results.get(("lasting", table, kind, 390), [])
+            if not runs:
+                continue
+            red = [[cause != "none" for cause in one["drift"][AT:]] for one in runs]
+            last = [max((month for month, is_red in enumerate(one, start=1) if is_red), default=0) for one in red]
+            trained = [len(one["trained"]) for one in runs]
+            rows.append(
+                [
+                    f"{table}, {kind}",
+                    str(len(runs)),
+                    share(sum(any(one) for one in red), len(red)),
+                    share(sum(month <= GREEN for month in last), len(last), least=1.0),
+                    f"{np.median(last):g} ({max(last)})",
+                    mark(f"{np.mean(trained):.1f} ({max(trained)})", max(trained) > TRAININGS),
+                    f"{np.mean([len(one['crowned']) for one in runs]):.1f}",
+                ]
+            )
+    told = "years", "% seen", "% green after four months", "last red month (most)", "trainings (most)", "promotions"
+    head = ["world", *told]
+    yield "### A lasting harmless shift\n\n" + markdown(head, rows)
+
+
+def rare(results: Results) -> Iterator[str]:
+    """In which month the floors hold first where few leave."""
+    rows = []
+    for kind in KINDS:
+        for per_cent in (1, 2, 3):
+            runs = results.get(("rare", "churn", kind, per_cent), [])
+            first = [one["floors"][-1][0] if one["floors"][-1][1] == "PASS" else None for one in runs]
+            if not runs:
+                continue
+            seen = [month for month in first if month is not None]
+            rows.append(
+                [
+                    f"{kind}, {per_cent} %",
+                    str(len(runs)),
+                    f"{100 * np.mean([one['best'] for one in runs]):.1f}",
+                    f"{100 * np.mean([one['floors'][-1][3] for one in runs]):.1f}",
+                    share(sum(month <= 6 for month in seen), len(first), least=1.0),
+                    f"{np.median(seen):g} ({min(seen)} to {max(seen)})" if seen else "-",
+                ]
+            )
+    head = [
+        "events a month",
+        "runs",
+        "the truth saves, %",
+        "the model saves, %",
+        "% with a champion in six months",
+        "month",
+    ]
+    yield "### Rare events: 2,000 rows a month\n\n" + markdown(head, rows)
