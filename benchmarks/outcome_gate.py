@@ -1,115 +1,121 @@
-"""How often is the outcome gate wrong? Part of `python -m benchmarks.decisions`.
+"""How often is the outcome gate wrong? Cases of `benchmarks.decisions`.
 
-Champions are fitted on six months of 391 customers of a world whose truth is known (`benchmarks.world`), and judged
-month by month as in operation: the newest batch, and up to three pooled, against the champion's own out-of-fold
-scores, by four cuts. A quiet year is twelve such decisions about one champion. Intervals are over champions, since a
-champion's years have its reference in common.
+A champion learned from six months; each mature month after is judged as in operation: the newest batch, and up to three
+pooled, against its out-of-fold scores, by several cuts. Twelve quiet months; and from the fourth on each change, until
+the gate rings, three months at most. Beside it an oracle that knows the change: the likelihood ratio of the true odds
+after it and before, of the newest batch, held to what quiet batches reach with the same chance of a false alarm.
 """
 
 from time import process_time
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
-from benchmarks.telco import one_month, params, recipe
-from benchmarks.world import HISTORY, Floats, Shift, World, clustered, markdown, spread, world
-from mlops_assets.gates.outcomes import assess_outcomes
-from mlops_assets.learning.training import catboost_fitter, out_of_fold
+from benchmarks.moves import most
+from benchmarks.telco import params
+from benchmarks.world import (
+    AT,
+    KNOWN,
+    SIZES,
+    WITHIN,
+    YEAR,
+    Champion,
+    Floats,
+    Month,
+    Shift,
+    World,
+    crowned,
+    customers,
+    expit,
+    power,
+    stacked,
+    world,
+)  # fmt: skip
+from mlops_assets.gates.outcomes import OutcomeAssessment
+from mlops_assets.gates.promises import assess_promises
+from mlops_assets.gates.verdict import Verdict
 
-CUTS = ["contract", "internet_service", "senior_citizen", "female"]
-SIZES = (300, 600, 2000)
-MONTHS, POOLED = 12, 3
-QUIET = "quiet"
-
-
-Made = tuple[NDArray[np.intp], Floats, Floats, Floats]
-"""A champion: rows learned from, their labels and out-of-fold scores, and its scores of every customer."""
-
-
-def is_(column: str, value: str | float) -> Shift:
-    """1 for customers with this value."""
-    return lambda X, _: np.asarray(X[column] == value, dtype=np.float64)
-
-
-SCENARIOS: dict[str, Shift] = {
-    QUIET: lambda _, odds: 0 * odds,
-    "prevalence: all log-odds - 0.7": lambda _, odds: 0 * odds - 0.7,
-    "prevalence: all log-odds + 0.3": lambda _, odds: 0 * odds + 0.3,
-    "slope: log-odds halved, prevalence kept": lambda _, odds: -0.5 * (odds + 1.0),
-    "concept flip: month-to-month - 0.8, contracts + 1.5": lambda X, odds: (
-        -0.8 + 2.3 * (1 - is_("contract", "Month-to-month")(X, odds))
-    ),
-    "one segment: 65 or older + 1": is_("senior_citizen", 1),
-}
+POOL = 12_000
 
 
-def champion(here: World, rng: np.random.Generator) -> Made:
-    """Rows learned from, their labels and out-of-fold scores, and the model's scores of every customer."""
-    rows = rng.integers(len(here.X), size=HISTORY)
-    y = here.labels(rows, rng)
-    known = {"weights": np.ones(HISTORY), "batches": one_month(HISTORY)}
-    X, fitter = here.X.iloc[rows].reset_index(drop=True), catboost_fitter(recipe())
-    promised = out_of_fold(X, y, **known, fitter=fitter, folds=5, seed=7, groups=rows).score.to_numpy()
-    return rows, y, promised, fitter(X, y, known["weights"], known["batches"])(here.X)
+def shifts(here: World) -> dict[str, Shift]:
+    """What each change adds to the log-odds."""
+    column, level = here.marks.few
+    commonest = most(here)[0]
+    middle = float(np.mean(here.odds(here.X)))
+    return {
+        "all log-odds - 0.7": lambda _, odds: np.full_like(odds, -0.7),
+        "all log-odds + 0.3": lambda _, odds: np.full_like(odds, 0.3),
+        "log-odds halved, the level kept": lambda _, odds: -0.5 * (odds - middle),
+        "flip: commonest category - 0.8, others + 1.5": lambda X, _: np.where(
+            X[here.marks.category] == commonest, -0.8, 1.5
+        ),
+        "one segment + 1": lambda X, _: np.where(X[column] == level, 1.0, 0.0),
+    }
 
 
-def year(here: World, made: Made, rng: np.random.Generator, *, size: int, shift: Floats, months: int) -> list[float]:
-    """The p-value of each of `months` decisions, corrected for its tests."""
-    learned, y, promised, scores = made
-    cuts = here.X[CUTS]
-    rows = rng.integers(len(here.X), size=(months, size))
-    labels = here.labels(rows, rng, shift)
-    found = []
-    for month in range(months):
-        window = slice(max(0, month - POOLED + 1), month + 1)
-        now = rows[window].ravel()
-        judged = assess_outcomes(
-            promised,
-            y,
-            scores[now],
-            labels[window].ravel(),
-            alpha=params().outcomes.alpha,
-            segments=cuts.iloc[now],
-            reference_segments=cuts.iloc[learned],
-            batches=np.repeat([f"{number:02d}" for number in range(month + 1)][window], size),
-        )
-        found.append(judged.p_value if judged.p_value is not None else 1.0)
+def case(table: str, kind: str, size: int, seed: int) -> dict[str, Any]:
+    """P of twelve quiet months, what rang in them, and of each change the p until it was seen."""
+    living, here = customers(table, kind, size, seed), world(table)
+    champion, year = crowned(living.months(KNOWN), seed), living.months(AT)
+    later = {name: living.fork() for name in shifts(here)}
+    year += living.months(YEAR - AT)
+    began = process_time()
+    quiet = [judge(here, champion, year[max(0, month - 2) : month + 1]) for month in range(YEAR)]
+    spent = (process_time() - began) / YEAR
+    rang = [
+        (month, finding.subject, finding.window, finding.moved)
+        for month, judged in enumerate(quiet)
+        for finding in judged.findings
+        if finding.verdict is Verdict.FAIL
+    ]
+    found = {}
+    for name, shift in shifts(here).items():
+        later[name].shift = shift
+        played, told = year[:AT], list[float]()
+        for _ in range(WITHIN):
+            played = [*played, later[name].month()]
+            judged = judge(here, champion, played[-3:])
+            told.append(chance(judged))
+            if judged.verdict is Verdict.FAIL:
+                break
+        found[name] = told
+    return {"quiet": [chance(one) for one in quiet], "rang": rang, "changes": found, "seconds": spent}
+
+
+def chance(judged: OutcomeAssessment) -> float:
+    """p, 1 where nobody can tell."""
+    return 1.0 if judged.p_value is None else judged.p_value
+
+
+def judge(here: World, champion: Champion, months: list[Month]) -> OutcomeAssessment:
+    """The gate on the newest of `months`."""
+    X, keys, batches, y = stacked(months)
+    cuts = list(here.marks.cuts)
+    return assess_promises(
+        as_table(champion.promised, champion.y, champion.batches, champion.keys),
+        as_table(champion.score(X), y, batches, keys),
+        segments=X[cuts],
+        reference_segments=champion.X[cuts],
+        **params().outcomes.model_dump(),
+    )
+
+
+def as_table(score: Floats, label: Floats, batch: Any, key: Any) -> pd.DataFrame:  # noqa: ANN401 - columns
+    """Scored outcomes, all of weight 1."""
+    return pd.DataFrame({"score": score, "label": label, "weight": 1.0, "batch": batch, "key": key})
+
+
+def oracle(table: str, kind: str, _: int, seed: int) -> dict[str, dict[int, float]]:
+    """Share of changed batches that the oracle finds, by change and size."""
+    month, here = customers(table, kind, POOL, seed).month(), world(table)
+    found = {}
+    for name, shift in shifts(here).items():
+        by = shift(month.X, month.odds)
+        before, after = expit(month.odds), expit(month.odds + by)
+        ratios = np.log((1 - after) / (1 - before)), np.log(after / before)
+        rng = np.random.default_rng([seed, 1])
+        sides = [np.where(rng.random(POOL) < truth, ratios[1], ratios[0]) for truth in (before, after)]
+        found[name] = {size: power(*sides, size, params().outcomes.alpha, seed) for size in SIZES}
     return found
-
-
-Played = dict[tuple[str, int], Floats]
-"""p-values by change and size, shape (runs, decisions)."""
-
-
-def played(task: tuple[int, int]) -> tuple[Played, float]:
-    """Quiet years of one champion and three months of each change, and the CPU seconds a decision took."""
-    number, years = task
-    here = world()
-    made = champion(here, np.random.default_rng([1, number]))
-    began, told = process_time(), {}
-    for size in SIZES:
-        for name, shift in SCENARIOS.items():
-            months, runs = (MONTHS, years) if name == QUIET else (POOLED, 1)
-            by = shift(here.X, here.odds)
-            rngs = [np.random.default_rng([months, number, size, run]) for run in range(runs)]
-            told[name, size] = np.array([year(here, made, rng, size=size, shift=by, months=months) for rng in rngs])
-    return told, (process_time() - began) / sum(p.size for p in told.values())
-
-
-def tables(champions: int, years: int) -> str:
-    """False alarms by decision and year, and power by change."""
-    done = spread(played, [(number, years) for number in range(champions)])
-    alpha = params().outcomes.alpha
-
-    def rates(name: str, months: slice) -> list[str]:
-        rang = [np.array([told[name, size] for told, _ in done])[:, :, months] <= alpha for size in SIZES]
-        return [clustered(np.asarray(one.any(axis=2))) for one in rang]
-
-    each = [clustered((np.array([t[QUIET, s] for t, _ in done]) <= alpha).reshape(champions, -1)) for s in SIZES]
-    lines = [["quiet: % of decisions", *each], ["quiet: % of years", *rates(QUIET, slice(None))]]
-    for name in SCENARIOS:
-        if name != QUIET:
-            lines.append([f"{name}: % in the first month", *rates(name, slice(1))])
-            lines.append([f"{name}: % within three", *rates(name, slice(POOLED))])
-    lines.append(["ms of CPU a decision, drawing included", f"{1000 * np.mean([s for _, s in done]):.1f}", "", ""])
-    return markdown([f"{champions} champions, {years} quiet years each", *(f"n = {s:,}" for s in SIZES)], lines)

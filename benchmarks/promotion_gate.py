@@ -1,168 +1,93 @@
-"""How often is the promotion gate wrong? Part of `python -m benchmarks.decisions`.
+"""How often is the promotion gate wrong? Cases of `benchmarks.decisions`.
 
-One question: a challenger that learned from as many other months (equal), from a fifth as much (worse), or after a
-change that the champion never saw (better), on the same fresh rows; beside "the higher F1 wins" and "the higher AUC".
-A year of questions: a frozen champion is asked about every month, on the newest three; in the quiet the challenger
-learned from the newest six months, as many as the champion, so that any promotion is a false one. The share of years
-with one tells what asking again does, and what the widening of the interval (`promotion.widened`) undoes.
+A champion that learned from six months, and a challenger that learned from the next six: as many rows (equal), those of
+a fifth of the persons (worse), or after a change that the champion never saw (better). Both score the three months
+after, and the gate judges by the shipped params, with the persons' keys; beside it "the higher F1 wins". The oracle
+knows the true odds: it promotes who is expected to lose less by the share that the gate asks for.
 """
 
-from dataclasses import replace
 from time import process_time
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
+from benchmarks.outcome_gate import shifts
 from benchmarks.telco import params, recipe
-from benchmarks.world import ROWS, Floats, World, markdown, share, spread, world
-from mlops_assets.gates.promotion import Comparison, compare
+from benchmarks.world import KNOWN, Customers, Floats, Month, customers, expit, stacked, still, world
+from mlops_assets.gates import promotion
 from mlops_assets.gates.verdict import Verdict
-from mlops_assets.learning.metrics import f1, roc_auc
+from mlops_assets.learning.inputs import Scorer
+from mlops_assets.learning.metrics import f1
 from mlops_assets.learning.training import catboost_fitter
 
-CUTS = ["contract", "internet_service", "senior_citizen", "female"]
-SIZES = (300, 600, 2000)
-KNOWN, MONTHS, ASKED_ON = 6, 14, 3
-GATE = "the gate"
 KINDS = ("equal", "worse", "better")
-QUIET, CALM, RIVAL = "quiet", "calm: all log-odds - 0.7", "cable rival"
-
-Month = tuple[NDArray[np.intp], Floats, Floats, list[Floats]]
-"""Rows, labels, the champion's scores of them, and those of each challenger as of then."""
+FLIP = "flip: commonest category - 0.8, others + 1.5"
+MANY = 6000  # rows on which expected losses are computed
 
 
-def rivals_offer(here: World) -> Floats:
-    """Customers without fiber leave more, those with fiber by the month less."""
-    has_fiber = np.asarray(here.X["internet_service"] == "Fiber optic")
-    monthly = np.asarray(here.X["contract"] == "Month-to-month")
-    return np.asarray(1.5 * ~has_fiber - 0.8 * (has_fiber & monthly), dtype=np.float64)
-
-
-def fit(here: World, rows: NDArray[np.intp], y: Floats, *, half_life: float | None = None) -> Floats:
-    """Scores of every customer by the recipe (in half the steps, for speed), fitted on months of rows, oldest first."""
-    model = replace(recipe(iterations=100, learning_rate=0.1), half_life_batches=half_life)
-    months = [f"{2020 + number // 12}-{number % 12 + 1:02d}" for number in range(len(rows))]
-    batches = np.repeat(months, rows.shape[1])
-    return catboost_fitter(model)(here.X.iloc[rows.ravel()], y.ravel(), np.ones(rows.size), batches)(here.X)
-
-
-def judge(
-    here: World, rows: NDArray[np.intp], y: Floats, champion: Floats, challenger: Floats, **knobs: Any
-) -> Comparison:
-    """The gate's comparison of two models' scores of `rows`, shape (n,), by the shipped params but for `knobs`."""
-    shipped = params().promotion.model_dump(
-        include={"interval", "min_relative_gain", "max_auc_loss", "segment_tolerance"}
-    )
-    return compare(champion, challenger, y, segments=here.X[CUTS].iloc[rows], **{**shipped, **knobs})
-
-
-def pairs(here: World, rng: np.random.Generator) -> dict[str, tuple[Floats, Floats, Floats]]:
-    """Champion's and challenger's scores of every customer, and the shift of the world, by kind."""
-
-    def learned(months: int, shift: Floats) -> Floats:
-        rows = rng.integers(len(here.X), size=(months, ROWS))
-        return fit(here, rows, here.labels(rows, rng, shift))
-
-    still, moved = 0 * here.odds, rivals_offer(here)
-    champion = learned(KNOWN, still)
-    return {
-        "equal": (champion, learned(KNOWN, still), still),
-        "worse": (champion, learned(1, still), still),
-        "better": (champion, learned(KNOWN, moved), moved),
-    }
-
-
-def asked_once(deal: int) -> tuple[dict[tuple[str, str, int], bool], list[float]]:
-    """Who is promoted in one deal, by rule, kind and rows; and the seconds of each decision of the gate."""
-    here, rng, threshold = world(), np.random.default_rng([11, deal]), params().economics.offer_cost
-    threshold /= params().economics.kept_customer_value * params().economics.success_rate
-    said, spent = {}, []
-    for kind, (champion, challenger, shift) in pairs(here, rng).items():
-        for size in SIZES:
-            rows = rng.integers(len(here.X), size=size)
-            y, ones = here.labels(rows, rng, shift), np.ones(size)
+def case(table: str, kind: str, size: int, seed: int) -> dict[str, Any]:
+    """By challenger: the gate's verdict, who has the higher F1, and the true gain as a share of the champion's loss."""
+    living = customers(table, kind, size, seed)
+    champion = learned(living.months(KNOWN), seed)
+    changed, here = living.fork(), world(table)
+    changed.shift = shifts(here)[FLIP]
+    told: dict[str, Any] = {}
+    for names, customers_, shift in ((KINDS[:2], living, still), (KINDS[2:], changed, changed.shift)):
+        history, asked = customers_.months(KNOWN), customers_.months(params().promotion.months)
+        fresh = sample(customers_)
+        for name in names:
+            challenger = learned(history, seed + 1, share=0.2 if name == "worse" else 1.0)
+            X, keys, _, y = stacked(asked)
+            scores = champion(X), challenger(X)
             began = process_time()
-            judged = judge(here, rows, y, champion[rows], challenger[rows])
-            spent.append(process_time() - began)
-            figures = [f1(y, scores[rows], ones, threshold=threshold) for scores in (challenger, champion)]
-            areas = [roc_auc(y, scores[rows], ones) for scores in (challenger, champion)]
-            said[GATE, kind, size] = judged.verdict is Verdict.PASS
-            said["higher F1 wins", kind, size] = bool(figures[0] > figures[1])
-            said["higher AUC wins", kind, size] = bool(areas[0] > areas[1])
-    return said, spent
+            judged = compared(X[list(here.marks.cuts)], keys, y, *scores)
+            spent = process_time() - began
+            odds = here.odds(fresh)
+            loss = [expected(model(fresh), expit(odds + shift(fresh, odds))) for model in (champion, challenger)]
+            told[name] = {
+                "promoted": judged.verdict is Verdict.PASS,
+                "verdict": str(judged.verdict),
+                "why": judged.meaning,
+                "f1": higher_f1(y, *scores),
+                "gain": 1 - loss[1] / loss[0],
+                "seconds": spent,
+            }
+    return told
 
 
-def one_question(deals: int) -> str:
-    """Promoted challengers by rule, kind and rows."""
-    done = spread(asked_once, range(deals))
-    lines = [
-        [rule, kind, *(share(sum(said[rule, kind, size] for said, _ in done), deals) for size in SIZES)]
-        for rule in (GATE, "higher F1 wins", "higher AUC wins")
-        for kind in KINDS
-    ]
-    took = np.median([seconds for _, spent in done for seconds in spent])
-    lines.append(["ms of CPU a decision of the gate, median", "", f"{1000 * took:.0f}", "", ""])
-    return markdown([f"% promoted of {deals}", "challenger", *(f"{size:,} rows" for size in SIZES)], lines)
+def learned(months: list[Month], seed: int, share: float = 1.0) -> Scorer:
+    """The recipe fitted on months, or on a share of their persons."""
+    X, keys, batches, y = stacked(months)
+    kept = np.random.default_rng(seed).random(int(keys.max()) + 1)[keys] < share
+    return catboost_fitter(recipe(seed=seed))(X[kept], y[kept], np.ones(int(kept.sum())), batches[kept])
 
 
-def year(here: World, rng: np.random.Generator, shift: Floats, *, is_quiet: bool) -> list[Month]:
-    """The months after the champion's own."""
-    months = KNOWN + MONTHS
-    rows = rng.integers(len(here.X), size=(months, ROWS))
-    y = np.stack([here.labels(rows[m], rng, strength(m) * shift) for m in range(months)])
-    champion = fit(here, rows[:KNOWN], y[:KNOWN])
-    played = []
-    for month in range(KNOWN, months):
-        known = slice(month - KNOWN if is_quiet else 0, month)
-        made = [fit(here, rows[known], y[known])]
-        if not is_quiet:
-            made.append(fit(here, rows[known], y[known], half_life=params().model.half_life_batches))
-        played.append((rows[month], y[month], champion[rows[month]], [scores[rows[month]] for scores in made]))
-    return played
+def sample(living: Customers) -> pd.DataFrame:
+    """Rows such as these customers are, enough to expect a loss from: the next months together."""
+    months = living.fork().months(max(1, min(12, MANY // living.size)))
+    return pd.concat([month.X for month in months], ignore_index=True)
 
 
-def strength(month: int) -> float:
-    """Of the change in a month: none while the champion learns, half in the first, full after."""
-    return 0.0 if month < KNOWN else 0.5 if month == KNOWN else 1.0
+def compared(
+    cuts: pd.DataFrame,
+    keys: Any,  # noqa: ANN401 - a column
+    y: Floats,
+    champion: Floats,
+    challenger: Floats,
+) -> promotion.Comparison:
+    """The gate's answer by the shipped params."""
+    rules = params().promotion.model_dump(exclude={"months", "approval"})
+    return promotion.compare(champion, challenger, y, segments=cuts, keys=keys, **rules)
 
 
-def asked(here: World, played: list[Month], *, widens: bool) -> int | None:
-    """The attempt, from 1 on, that promoted somebody in a year; None if none did."""
-    for attempt in range(1, MONTHS - ASKED_ON + 2):
-        window = played[attempt - 1 : attempt - 1 + ASKED_ON]
-        rows, y, champion = (np.concatenate([month[place] for month in window]) for place in range(3))
-        for candidate in range(len(window[0][3])):
-            challenger = np.concatenate([month[3][candidate] for month in window])
-            judged = judge(here, rows, y, champion, challenger, attempt=attempt if widens else 1)
-            if judged.verdict is Verdict.PASS:
-                return attempt
-    return None
+def higher_f1(y: Floats, champion: Floats, challenger: Floats) -> bool:
+    """Whether the challenger has the higher F1 at the threshold of the economics."""
+    money, ones = params().economics, np.ones(len(y))
+    limit = money.offer_cost / (money.kept_customer_value * money.success_rate)
+    return bool(f1(y, challenger, ones, threshold=limit) > f1(y, champion, ones, threshold=limit))
 
 
-def shifts(here: World) -> dict[str, Floats]:
-    """What each world of a year of questions adds to the log-odds."""
-    return {QUIET: 0 * here.odds, CALM: 0 * here.odds - 0.7, RIVAL: rivals_offer(here)}
-
-
-def asked_for_a_year(task: tuple[str, int]) -> tuple[int | None, int | None]:
-    """When somebody was promoted, with the interval widened and without."""
-    name, number = task
-    here = world()
-    played = year(here, np.random.default_rng([12, number]), shifts(here)[name], is_quiet=name == QUIET)
-    return asked(here, played, widens=True), asked(here, played, widens=False)
-
-
-def years_of_questions(quiet: int, changed: int) -> str:
-    """Years with a promotion, and when, by world and rule."""
-    counts = {QUIET: quiet, CALM: changed, RIVAL: changed}
-    done = spread(asked_for_a_year, [(name, number) for name, count in counts.items() for number in range(count)])
-    lines = []
-    for name, count in counts.items():
-        told, done = done[:count], done[count:]
-        for place, widens in enumerate(("yes", "no")):
-            first = [one[place] for one in told]
-            soon = sum(attempt is not None and attempt <= ASKED_ON for attempt in first)
-            ever = sum(attempt is not None for attempt in first)
-            lines.append([name, widens, share(soon, count), share(ever, count)])
-    return markdown(["world", "interval widened", "% of years promoted by the 3rd question", "by the 12th"], lines)
+def expected(scores: Floats, chance: Floats) -> float:
+    """Expected log-loss, nats."""
+    return -float((chance * np.log(scores) + (1 - chance) * np.log1p(-scores)).mean())
