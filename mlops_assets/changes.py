@@ -144,6 +144,11 @@ def of_champion(layers: Layers, champion: Champion, history: Unrecorded) -> list
     return [one for one in told if one.champion == champion.model_md5]
 
 
+def evidence(layers: Layers, history: Unrecorded) -> dict[str, str]:
+    """Digest of the labelled table of each batch whose outcomes may be learned from."""
+    return mature(layers, acceptances.accepted_outcomes(history))
+
+
 def is_broken(told: Judgement) -> bool:
     """Whether the gate takes the month for one that came through a broken pipe."""
     return told.is_pipe and told.verdict is Verdict.FAIL

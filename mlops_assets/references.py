@@ -7,11 +7,7 @@ none before them. A batch that came before a change is compared without it.
 
 import pandas as pd
 
-<<<<<<< HEAD
-from mlops_assets.acceptances import accepted_outcomes, months_as_accepted
-=======
 from mlops_assets.acceptances import LABELLED, months_as_accepted
->>>>>>> change
 from mlops_assets.champions import Champion
 from mlops_assets.churn import features
 from mlops_assets.history import Unrecorded
@@ -31,11 +27,7 @@ def reference_of(champion: Champion, layers: Layers, history: Unrecorded, *, jud
     months = [month for month in months if month > champion.as_of]
     if not months:
         return champion.reference
-<<<<<<< HEAD
-    labelled = set(mature(layers, accepted_outcomes(history)))
-=======
     labelled = months_as_accepted(layers, history, champion.model_md5, judged=judged, table=LABELLED)
->>>>>>> change
     score = training.load(champion.model)
     taken = [of_month(month, layers, is_labelled=month in labelled) for month in months]
     rows = pd.concat(taken, ignore_index=True)
