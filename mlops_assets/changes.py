@@ -16,7 +16,7 @@ from mlops_assets.gates.attempts import Judgement, key_of
 from mlops_assets.gates.succession import Succession
 from mlops_assets.gates.verdict import Verdict
 from mlops_assets.history import Accepted, Unrecorded
-from mlops_assets.judgements import judgements
+from mlops_assets.judgements import judgements, mature
 from mlops_assets.params import Params
 from mlops_assets.storage import Layers
 
