@@ -1,13 +1,8 @@
 """The code location: every asset, job and resource, listed by hand, so that a reader finds them all here."""
 
-import warnings
-
 import dagster as dg
 
-# Contracts carry their partition by a preview feature; `checks` says why. One warning for each spec says nothing new.
-warnings.filterwarnings("ignore", category=dg.PreviewWarning)
-
-from mlops_assets.assets import (  # noqa: E402
+from mlops_assets.assets import (
     champion,
     drift,
     features,
@@ -18,9 +13,9 @@ from mlops_assets.assets import (  # noqa: E402
     raw,
     validated,
 )
-from mlops_assets.automation import JOBS  # noqa: E402
-from mlops_assets.resources import environment_from_environment, resources_for  # noqa: E402
-from mlops_assets.sensors import SENSORS  # noqa: E402
+from mlops_assets.automation import JOBS
+from mlops_assets.resources import environment_from_environment, resources_for
+from mlops_assets.sensors import SENSORS
 
 ASSETS = [
     raw.raw_customers,

@@ -190,7 +190,7 @@ def test_accepted_outcomes_are_evidence_until_that_is_taken_back(changing: Opera
     assert landing_asks(changing) == []
     assert [cause.key.split(":")[:2] for cause in causes_of(changing.facts(), 3)] == [["outcomes", FIRST]]
 
-    again = changing("accept", FIRST, "--reason", "twice")
+    again = changing("accept", FIRST, "--what", "outcomes", "--reason", "twice")
     assert (again.exit_code, again.stderr) == (2, f"refused: the outcomes of {FIRST} are accepted already.\n")
     back = changing("accept", FIRST, "--take-back", "--reason", "they were not", "--by", "bob")
     assert back.exit_code == 0
