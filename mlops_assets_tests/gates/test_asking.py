@@ -28,7 +28,7 @@ def asked(data: str, champion: str = "a") -> Question:
     return {"champion": champion, "data": data}
 
 
-def window(sizes: Sizes, *, after: str = "2023-12", **knobs: Any) -> Window:  # noqa: ANN401
+def window(sizes: Sizes, *, after: str = "2023-12", **knobs: Any) -> Window:
     """The months to compare on, of so many rows; each is another person unless `keys` says otherwise."""
     batches = np.repeat(list(sizes), [sum(counts) for counts in sizes.values()])
     labels = np.concatenate([[], *(np.repeat([0.0, 1.0], counts) for counts in sizes.values())])

@@ -294,7 +294,7 @@ def test_a_month_of_one_label_tells_nothing_alone_and_something_with_those_befor
 
 def test_a_rare_month_of_one_label_passes_where_all_months_together_keep_their_word() -> None:
     scores = shifted(PATIENCE, by=-1.5)
-    leaves = PATIENCE_LOTS < scores
+    leaves = scores > PATIENCE_LOTS
     # Those who left in the newest month are the same ones, only of the month before.
     order = np.argsort(leaves[MONTHS >= "2024-08"] * -1, kind="stable") + 400
     rows = np.concatenate([np.arange(400), order])
