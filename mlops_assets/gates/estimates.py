@@ -101,15 +101,19 @@ def auc_variance(
     """Variance of an area, or of a difference of two, from its components of the rows of 1 and of 0.
 
     Source: Obuchowski (1997), Nonparametric analysis of clustered ROC curve data: the components of a person's rows of
-    either label are added up before they are squared.
+    either label are added up before they are squared, with g / (g - 1) for the g persons who have that label. Infinite
+    where a single person has one.
     """
     if persons is None:
         return mean_variance(ones, weights[positive]) + mean_variance(zeros, weights[~positive])
     influences = np.zeros(len(weights))
     for member, values in ((positive, ones), (~positive, zeros)):
-        shares = weights[member] / weights[member].sum()
+        count = len(np.unique(persons[member]))
+        if count < 2:  # noqa: PLR2004
+            return float("inf")
+        shares = (count / (count - 1)) ** 0.5 * weights[member] / weights[member].sum()
         influences[member] = shares * (values - np.average(values, weights=weights[member]))
-    return sum_variance(influences, persons)
+    return float(np.square(summed(influences, persons)).sum())
 
 
 def auc_components(positive: npt.NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:

@@ -27,7 +27,8 @@ def news_moves(column: Compared) -> list[Move]:
         return tests  # another model's scores may reach a little further: that is no news
     if column.is_levels:
         seen = seen_levels(column)
-        return [*tests, new_level_move(seen), unseen_move(seen)]
+        held = None if column.persons is None else column.persons.reference_in_persons
+        return [*tests, new_level_move(seen, held), unseen_move(seen)]
     sides = [np.asarray(known(side), dtype=float) for side in (column.reference, column.current)]
     tests.append(fraction_move(*sides, reference_worth=column.reference_worth))
     if not column.is_ageing:
@@ -113,14 +114,16 @@ def seen_levels(column: Compared) -> pd.DataFrame:
     return pd.DataFrame(counted).fillna(0.0).sort_index()
 
 
-def new_level_move(seen: pd.DataFrame) -> Move:
+def new_level_move(seen: pd.DataFrame, reference: float | None = None) -> Move:
     """Test of the most frequent level that the reference does not hold, of the table `seen_levels`.
 
     That all r persons with a level are the batch's has the chance C(n, r) / C(m + n, r). No other outcome fails the
     test of a level, so only levels that are as thin add to the chance of a false alarm (Tarone 1990, A modified
     Bonferroni method for discrete data): a column of names cannot fail, and a column of few large levels costs nothing.
+    `reference`: m where persons come again, `Persons.reference_in_persons`.
     """
     held, total = float(seen["reference"].sum()), float(seen["current"].sum())
+    held = held if reference is None or not held else reference
     chances = tuple(_all_current(int(count), held, total) for count in seen.sum(axis=1))
     unseen = seen.loc[seen["reference"] == 0, "current"].sort_values(ascending=False, kind="stable")
     if unseen.empty or not held:

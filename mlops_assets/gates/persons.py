@@ -29,6 +29,21 @@ class Persons:
         """The codes of the reference's rows, then of the current ones."""
         return np.concatenate([self.reference, self.current])
 
+    @property
+    def reference_in_persons(self) -> float:
+        """How many other persons the reference would have to hold to say as much of what is new, > 0.
+
+        What a customer of m snapshots in the reference and n now shows for the first time shows now with the chance
+        n / (m + n); of one who was never there it is that of all persons there are. The mean of these is the chance of
+        a batch beside so many others. So six months of the same customers are more than one, and where nobody comes
+        again it is the number of persons.
+        """
+        before, now = (np.bincount(side, minlength=self.count) for side in (self.reference, self.current))
+        then, here = int((before > 0).sum()), int((now > 0).sum())
+        fresh = here / max(1, then + here)
+        chances = np.where(before > 0, now / np.maximum(1, before + now), fresh)[now > 0]
+        return float(here * (1 / chances.mean() - 1)) if here else float(then)
+
 
 def persons_of(reference_keys: npt.ArrayLike | None, current_keys: npt.ArrayLike | None) -> Persons | None:
     """Who the rows with these keys are; None where no key is known or none occurs twice: each row is its own person.
