@@ -55,12 +55,15 @@ def page(results: Results, parts: Sequence[str]) -> str:
         "lasting": lasting,
         "rare": rare,
     }
-    return "\n\n".join(text for name, made in makers.items() if name in parts for text in made(results))
+    named = {part.split("_")[0] for part in parts}
+    return "\n\n".join(text for name, made in makers.items() if name in named for text in made(results))
 
 
 def known(results: Results, part: str) -> list[str]:
     """Tables of which there are cases."""
-    return [name for name in MAKERS if any(key[:2] == (part, name) for key in results)]
+    return [
+        name for name in MAKERS if any(key[0].split("_")[0] == part and key[1] == name and key[3] for key in results)
+    ]
 
 
 def alarms(results: Results, part: str, table: str, alpha: float) -> list[list[str]]:
@@ -107,8 +110,11 @@ def drift(results: Results) -> Iterator[str]:
     """The drift gate: false alarms, power, causes named, time."""
     alpha = params().drift.alpha
     for table in known(results, "drift"):
-        rows = [*alarms(results, "drift", table, alpha), *powers(results, "drift", table, alpha, lambda one: one[0])]
-        rows.append(["ms of CPU a decision", *milliseconds(results, "drift", table)])
+        rows = [
+            *alarms(results, "drift_quiet", table, alpha),
+            *powers(results, "drift", table, alpha, lambda one: one[0]),
+        ]
+        rows.append(["ms of CPU a decision", *milliseconds(results, "drift_quiet", table)])
         yield f"### Drift, {table}\n\n" + markdown(["first month / within three / oracle, %", *HEAD], rows)
     rows = []
     for name, (cause, _) in MOVES.items():
