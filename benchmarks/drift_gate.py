@@ -31,7 +31,8 @@ from benchmarks.world import (
     world,
 )
 from mlops_assets.gates import monthly
-from mlops_assets.gates.drift import Cause, DriftAssessment
+from mlops_assets.gates.attribution import Cause
+from mlops_assets.gates.findings import DriftAssessment
 from mlops_assets.gates.verdict import Verdict
 from mlops_assets.learning.training import catboost_fitter
 

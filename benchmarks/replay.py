@@ -38,7 +38,7 @@ from benchmarks.world import (
     world,
 )
 from mlops_assets.gates import monthly, promotion
-from mlops_assets.gates.drift import Cause
+from mlops_assets.gates.attribution import Cause
 from mlops_assets.gates.verdict import Verdict
 from mlops_assets.learning import candidates
 from mlops_assets.learning.training import (
