@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import click
 
-from mlops_assets import acceptances, judgements
+from mlops_assets import acceptances, changes, judgements
 from mlops_assets.cli_loop import refuse, signature
 from mlops_assets.history import Accepted
 from mlops_assets.opening import running
@@ -56,14 +56,27 @@ def find_outcomes(opened: System, batch: str, is_taken_back: bool) -> Accepted: 
     return Accepted(acceptances.OUTCOMES, batch, "", "", md5=labels.digest, figures={**figures, "why": labels.why})
 
 
-FINDERS: dict[str, Finder] = {acceptances.OUTCOMES: find_outcomes}
+def find_change(opened: System, batch: str, is_taken_back: bool) -> Accepted:  # noqa: FBT001 - as `Finder` has it
+    """A change first seen in the batch, or one that was accepted. Raises NothingOpenError."""
+    find = changes.retractable if is_taken_back else changes.acceptable
+    try:
+        return find(batch, Layers(opened.home.layers), opened.resources["history"])
+    except changes.NotAcceptableError as error:
+        raise NothingOpenError(str(error)) from error
+
+
+FINDERS: dict[str, Finder] = {acceptances.OUTCOMES: find_outcomes, acceptances.CHANGE: find_change}
 """By what is accepted, as `--what` names it."""
 
 NEXT = {
     acceptances.OUTCOMES: (
         "the month is mature; the landing sensor judges the champion by it, or now: mlops learn {batch}",
         "the month is no evidence any more; what learned from it is corrected by the loop",
-    )
+    ),
+    acceptances.CHANGE: (
+        "the reference takes its months in; the landing sensor judges the newest month anew",
+        "the reference is without its months again; the landing sensor judges the newest month anew",
+    ),
 }
 """What follows from an acceptance, and from taking it back."""
 
@@ -74,7 +87,7 @@ NEXT = {
 @click.option("--take-back", is_flag=True, help="what was accepted holds no longer")
 @signature
 def accept(batch: str, what: str | None, actor: str | None, reason: str, *, take_back: bool) -> None:
-    """Accept what a gate speaks against about BATCH: outcomes that it takes for a selected part, as evidence."""
+    """Accept what a gate speaks against about BATCH: outcomes of a part of its customers, or a change seen in it."""
     from mlops_assets.partitions import parse_batch
 
     with running() as opened:

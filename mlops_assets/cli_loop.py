@@ -181,6 +181,16 @@ def up(port: int, host: str) -> None:
     os.execve(dagster, arguments, environment)  # noqa: S606
 
 
+def playable(_context: click.Context, _option: click.Parameter, share: float | None) -> float | None:
+    """A share of a panel that may be asked to leave in a month."""
+    from mlops_assets.churn.lifetimes import HIGHEST, LOWEST
+
+    if share is not None and not LOWEST <= share <= HIGHEST:
+        message = f"{share} is not in the range {LOWEST}<=x<={HIGHEST}."
+        raise click.BadParameter(message)
+    return share
+
+
 @click.command()
 @click.option("--months", default=12, show_default=True, type=click.IntRange(1, 600))
 @click.option("--scenario", default="quiet", show_default=True, metavar="NAME[@MONTH]", help="see docs/scenarios.md")
@@ -188,18 +198,40 @@ def up(port: int, host: str) -> None:
 @click.option(
     "--rows", default=None, type=click.IntRange(50, 100_000), help="customers of a month; as dealt if not given"
 )
+@click.option(
+    "--world",
+    default="fresh",
+    show_default=True,
+    type=click.Choice(["fresh", "panel"]),
+    help="fresh: each customer comes once; panel: customers stay, age and come back every month (docs/data.md)",
+)
+@click.option(
+    "--leaving",
+    default=None,
+    type=float,
+    callback=playable,
+    help="share of a panel that leaves in an average month; .03 if not given",
+)
 @json_option
-def simulate(*, months: int, scenario: str, seed: int, rows: int | None, as_json: bool) -> None:
+def simulate(
+    *, months: int, scenario: str, seed: int, rows: int | None, world: str, leaving: float | None, as_json: bool
+) -> None:
     """Play months of a future through the sensors and jobs, in an empty home, and tell what happened and why."""
     from mlops_assets import timeline
+    from mlops_assets.simulate import LEAVING
 
-    told = play(months=months, scenario=scenario, seed=seed, rows=rows)
-    document = {"scenario": scenario, "seed": seed, "months": told}
+    if world == "fresh" and leaving is not None:
+        refuse("--leaving says how many of a panel leave; fresh customers leave as published. Add --world panel.")
+    share = (leaving or LEAVING) if world == "panel" else None
+    told = play(months=months, scenario=scenario, seed=seed, rows=rows, leaving=share)
+    document = {"scenario": scenario, "seed": seed, "world": world, "leaving": share, "months": told}
     click.echo(json.dumps(document, indent=1) if as_json else timeline.text(told))
 
 
-def play(*, months: int, scenario: str, seed: int, rows: int | None = None) -> list[dict[str, Any]]:
-    """Play, with progress on stderr; a wrong call ends the process with 2."""
+def play(
+    *, months: int, scenario: str, seed: int, rows: int | None = None, leaving: float | None = None
+) -> list[dict[str, Any]]:
+    """Play, with progress on stderr; a wrong call ends the process with 2. `leaving`: of a panel, None: fresh ones."""
     import logging
 
     from mlops_assets.churn.scenarios import SCENARIOS, parse
@@ -220,7 +252,7 @@ def play(*, months: int, scenario: str, seed: int, rows: int | None = None) -> l
             refuse(f"{name} needs offers: copy params.yaml, set offers.enabled to true, and name it in MLOPS_PARAMS.")
         try:
             with occupied(opened.home):
-                wanted = Plan(name, at, seed, rows)
+                wanted = Plan(name, at, seed, rows, leaving=leaving)
                 return simulate(opened, wanted, months=months, tell=lambda line: click.echo(line, err=True))
         except (OtherHomeError, InUseError) as error:
             click.echo(f"refused: {error}", err=True)

@@ -1,4 +1,8 @@
-"""Decides what must be made again after a batch changed or came late: its labels, and the judgement of those after it.
+"""Decides what must be made again after a batch changed or came late, or a lasting change was accepted.
+
+After a batch: its labels, and the judgement of those after it. After an acceptance, or taking one back: the judgement
+of the newest batch, and of those after the change that do not belong to it, since what they are compared with is other
+than it was (`references`).
 
 Told from what was made, in the order in which it was, so that a lost cursor asks for the same. A key counts how often
 the batch changed: the same change asks once.
@@ -31,10 +35,13 @@ class Changes:
     position: int
 
 
-def followups(made: Sequence[Made], accepted: Sequence[Accepted] = ()) -> list[FollowUp]:
+def followups(
+    made: Sequence[Made], accepted: Sequence[Accepted] = (), changes_accepted: Sequence[Accepted] = ()
+) -> list[FollowUp]:
     """What is to be run again; `made`: everything, oldest first; `accepted`: outcomes that hold as evidence.
 
     Outcomes that were accepted after they were judged are learned again, so that the champion is judged by them.
+    `changes_accepted`: all records about changes as the normal of the present champion, oldest first.
     """
     features = changes(made, "customer_features")
     reports = {record.batch: position for position, record in enumerate(made) if record.asset == "drift_report"}
@@ -61,7 +68,31 @@ def followups(made: Sequence[Made], accepted: Sequence[Accepted] = ()) -> list[F
             for later in after
             if reports.get(later, change.position) < change.position
         ]
-    return found
+    asked = {follow.batch for follow in found if follow.job == "rescore"}
+    return found + [follow for follow in to_judge_anew(made, changes_accepted) if follow.batch not in asked]
+
+
+def to_judge_anew(made: Sequence[Made], changes_accepted: Sequence[Accepted]) -> list[FollowUp]:
+    """The batches whose newest report is older than the last record about a change that they came with or after."""
+    reports = {record.batch: record.when for record in made if record.asset == "drift_report" and record.batch}
+    last = {record.batch: (number, record) for number, record in enumerate(changes_accepted, start=1)}
+    found: dict[str, FollowUp] = {}
+    for number, record in last.values():
+        for batch in with_or_after(record, sorted(reports)):
+            if reports[batch] < record.when:
+                key = f"rescore:{batch}:accepted:{record.batch}:{number}"
+                found[batch] = FollowUp("rescore", batch, key)
+    return [found[batch] for batch in sorted(found)]
+
+
+def with_or_after(record: Accepted, judged: Sequence[str]) -> list[str]:
+    """Of the judged batches, oldest first, those that a record about a change makes look otherwise.
+
+    The newest one; and where the change is accepted, those that came since and do not belong to it.
+    """
+    since = [batch for batch in judged if batch >= record.batch]
+    others = [] if record.is_taken_back else [batch for batch in since if batch not in record.batches]
+    return sorted({*others, *since[-1:]})
 
 
 def changes(made: Sequence[Made], asset: str) -> dict[str, Changes]:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from mlops_assets import delivered
-from mlops_assets.acceptances import accepted_outcomes
+from mlops_assets import acceptances, delivered
 from mlops_assets.champions import Champion, read_champion
+from mlops_assets.followups import to_judge_anew
 from mlops_assets.gates import attempts
 from mlops_assets.gates.attempts import Facts
-from mlops_assets.history import Made, Signed, Unrecorded
+from mlops_assets.gates.retraining import Limits
+from mlops_assets.history import Accepted, Made, Signed, Unrecorded
 from mlops_assets.judgements import judgements, mature, withheld
 from mlops_assets.landing import Inbox
 from mlops_assets.params import MODEL_SECTIONS, Params
@@ -64,7 +65,7 @@ def newest_batches(layers: Layers, name: str, count: int) -> list[str]:
 def facts(layers: Layers, history: Unrecorded, instance: dg.DagsterInstance, params: Params) -> Facts:
     """Everything the retraining rule decides by, but for files that wait in the inbox (`waiting`)."""
     champion = read_champion(layers)
-    accepted = accepted_outcomes(history)
+    accepted = acceptances.accepted_outcomes(history)
     resets = [signature.attempt for signature in history.read(Signed) if signature.action == "reset"]
     return Facts(
         batches=tuple(layers.batches("customer_features")),
@@ -76,7 +77,36 @@ def facts(layers: Layers, history: Unrecorded, instance: dg.DagsterInstance, par
         busy=tuple(run.in_words for run in busy(instance)),
         forgiven=resets[-1] if resets else None,
         withheld=tuple(withheld(layers, accepted)),
+        normal=normal(layers, history, champion) if champion else frozenset(),
     )
+
+
+def limits(params: Params) -> Limits:
+    """The limits of the retraining rule."""
+    own = params.loop.model_dump(include=set(Limits.__dataclass_fields__))
+    return Limits(**own, months=params.promotion.months)
+
+
+def changes_accepted(history: Unrecorded, champion: Champion | None) -> list[Accepted]:
+    """Every record about a change as the normal of the champion, oldest first; none without one."""
+    if champion is None:
+        return []
+    return [
+        record
+        for record in history.read(Accepted)
+        if (record.what, record.champion) == (acceptances.CHANGE, champion.model_md5)
+    ]
+
+
+def normal(layers: Layers, history: Unrecorded, champion: Champion) -> frozenset[str]:
+    """Keys of causes that accepted changes have answered, and of what is yet to be judged anew because of them."""
+    accepted = acceptances.accepted_changes(history, champion.model_md5)
+    if not accepted:  # as a rule; the rest reads all that was ever made
+        return frozenset()
+    anew = {follow.batch for follow in to_judge_anew(history.read(Made), accepted)}
+    told = judgements(layers, champion, acceptances.accepted_outcomes(history))
+    stale = {attempts.key_of(one) for one in told if one.gate == "drift" and one.batch in anew}
+    return frozenset({*acceptances.answered(accepted), *stale})
 
 
 def learned_by(champion: Champion, history: Unrecorded) -> attempts.Champion:

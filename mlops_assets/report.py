@@ -26,6 +26,7 @@ def champion(facts: dict[str, Any] | None) -> list[str]:
         f"  verdict  {facts['verdict_md5']}",
         f"  learned  {learned}, training set {facts['training_set']}",
         f"  code     {facts['git_commit']}{dirty}",
+        *(cut(f"  accepted {change}") for change in facts["accepted"]),
     ]
 
 

@@ -11,11 +11,13 @@ from itertools import takewhile
 import dagster as dg
 from dagster._core.scheduler.instigation import TickStatus  # the public calls take it, and nobody exports it
 
-from mlops_assets import judgements, loop, trainings
+from mlops_assets import acceptances, judgements, loop, trainings
+from mlops_assets.acceptances import CHANGE
 from mlops_assets.gates import alarms, retraining
 from mlops_assets.gates.alarms import Alert, Kind, SensorState
 from mlops_assets.gates.attempts import DECIDED, Ended, Facts, changed_since
-from mlops_assets.gates.retraining import Action, Limits
+from mlops_assets.gates.requirements import WHOLE
+from mlops_assets.gates.retraining import Action
 from mlops_assets.gates.verdict import Verdict
 from mlops_assets.history import Crowned, Judged, Unrecorded
 from mlops_assets.landing import Inbox
@@ -77,6 +79,24 @@ def of_the_loop(layers: Layers, history: Unrecorded, instance: dg.DagsterInstanc
     yield from judged_months(facts)
     yield from selected(facts, loop.newest_batches(layers, "labelled_customers", RECENT))
     yield from trained(facts, history, params)
+    if facts.champion is None and (found := left_without(layers, history, params)):
+        yield found
+
+
+def left_without(layers: Layers, history: Unrecorded, params: Params) -> Alert | None:
+    """That the last training left no champion, and by which floors; None where it did not fail, or none was judged."""
+    verdicts = history.read(Judged)
+    if not verdicts or verdicts[-1].verdict != Verdict.FAIL:
+        return None
+    failing: list[str] = []
+    if layers.exists("promotion_verdict"):
+        table = layers.read("promotion_verdict")
+        # The first candidate alone may become the first champion (`gates.succession`).
+        own = table[table.gate.eq("floors") & table.candidate.eq(table.candidate.iloc[0]) & ~table.holds]
+        failing = sorted(set(own.subject) - {WHOLE})
+    known = type(params.floors).model_fields
+    keys = [f"floors.{key}" for name in failing for key in known if key.endswith(name)]
+    return alarms.no_champion(failing, verdicts[-1].why, keys)
 
 
 def failed_runs(instance: dg.DagsterInstance, told: Told) -> Iterator[Alert]:
@@ -159,9 +179,14 @@ def trained(facts: Facts, history: Unrecorded, params: Params) -> Iterator[Alert
     newest = max(facts.batches, default="")
     crowned = {champion.verdict_md5: champion for champion in history.read(Crowned)}
     recent = history.read(Judged)[-RECENT:]
+    accepted = {record.figures.get("verdict_md5"): record for record in acceptances.standing(history, CHANGE)}
     for verdict in recent:
         champion = crowned.get(verdict.verdict_md5)
-        if champion or verdict.verdict == Verdict.FAIL:
+        if change := accepted.get(verdict.verdict_md5):
+            told: Alert | None = alarms.change_accepted(change.batch, verdict.run_id, change.reason)
+        elif verdict.verdict == Verdict.FAIL and verdict.judged.get("champion") is None:
+            continue  # nothing stays: `left_without`
+        elif champion or verdict.verdict == Verdict.FAIL:
             told = alarms.decided(
                 Verdict(verdict.verdict), verdict.run_id, verdict.why, champion.version if champion else None
             )
@@ -181,8 +206,7 @@ def trained(facts: Facts, history: Unrecorded, params: Params) -> Iterator[Alert
     if proven and proven.winner:
         record = history.find(proven.winner)
         yield alarms.approval_waiting(str(record.version if record else "?"), proven.why, newest)
-    limits = Limits(**params.loop.model_dump(include=set(Limits.__dataclass_fields__)))
-    decision = retraining.decide(facts, limits)
+    decision = retraining.decide(facts, loop.limits(params))
     if decision.action is Action.CALL and (call := alarms.called(decision.call or "", decision.why)):
         yield call
 

@@ -16,7 +16,7 @@ from mlops_assets.champions import read_champion
 from mlops_assets.delivered import Delivery
 from mlops_assets.followups import FollowUp, followups
 from mlops_assets.gates import retraining
-from mlops_assets.gates.retraining import Action, Decision, Limits
+from mlops_assets.gates.retraining import Action, Decision
 from mlops_assets.history import Crowned, Made, Unrecorded
 from mlops_assets.landing import Inbox
 from mlops_assets.params import Params
@@ -67,7 +67,8 @@ def landing(
     told = known.get("told")
     again: list[FollowUp] = []
     if not running and not turn.deliveries and told != (told := history.sizes()):
-        again = followups(history.read(Made), acceptances.standing(history, acceptances.OUTCOMES))
+        standing = acceptances.standing(history, acceptances.OUTCOMES)
+        again = followups(history.read(Made), standing, loop.changes_accepted(history, read_champion(layers)))
     requests = [of_delivery(delivery) for delivery in turn.deliveries] + [of_followup(follow) for follow in again]
     batches = sorted({delivery.batch for delivery in turn.deliveries} - set(partitions(context)))
     waits = [*(f"{name} is still being written" for name in turn.growing)]
@@ -141,8 +142,7 @@ def retrain(
 
 def decision_of(layers: Layers, history: Unrecorded, instance: dg.DagsterInstance, params: Params) -> Decision:
     """What the rule says now."""
-    section = params.loop.model_dump(include=set(Limits.__dataclass_fields__))
-    return retraining.decide(loop.facts(layers, history, instance, params), Limits(**section))
+    return retraining.decide(loop.facts(layers, history, instance, params), loop.limits(params))
 
 
 def of_decision(decision: Decision, layers: Layers) -> dg.RunRequest:

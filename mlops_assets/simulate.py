@@ -1,25 +1,34 @@
 """A simulated future in a home of its own: months are landed, and the daemon's own sensors and jobs do the rest.
 
+Its customers are fresh ones, each of whom comes once, after the six shipped sample months; or a panel of which most
+come back every month, after six sample months of its own.
+
 A month counts as played once nothing more happens in it, and is then written down; a simulation that was killed goes on
 with the month it was in, whose files land again with the same bytes, which changes nothing.
 """
 
+import functools
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mlops_assets import deliveries
 from mlops_assets.chronicle import champion_of, counts, in_short, month_told
 from mlops_assets.churn import scenarios
+from mlops_assets.churn.lifetimes import settle
 from mlops_assets.churn.scenarios import Played
+from mlops_assets.churn.simulation import SAMPLE_MONTHS
 from mlops_assets.churn.world import fit_world
 from mlops_assets.daemon import Daemon, daemon
 from mlops_assets.files import write_atomically
 from mlops_assets.operate import System
 from mlops_assets.recovery import mend
 from mlops_assets.storage import SIMULATED, Layers
+
+LEAVING = 0.03  # of a panel, a month, if no other share is asked for
 
 
 class OtherHomeError(RuntimeError):
@@ -28,7 +37,10 @@ class OtherHomeError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is played: months `began` + 1 to `until` after the sample, and what was told of the months before."""
+    """What is played: months `began` + 1 to `until` after the sample, and what was told of the months before.
+
+    `leaving`: share of a panel that leaves in an average month; None where customers are `fresh`.
+    """
 
     scenario: str
     at: int
@@ -38,11 +50,17 @@ class Plan:
     until: int = 0
     marks: dict[str, int] = field(default_factory=dict)
     told: tuple[dict[str, Any], ...] = ()
+    leaving: float | None = None
 
     @property
-    def game(self) -> tuple[str, int, int, int | None]:
+    def game(self) -> tuple[str, int, int, int | None, float | None]:
         """What must be the same to go on."""
-        return self.scenario, self.at, self.seed, self.rows
+        return self.scenario, self.at, self.seed, self.rows, self.leaving
+
+    @property
+    def customers(self) -> str:
+        """Which customers it has, in words."""
+        return "fresh customers" if self.leaving is None else f"a panel of which {self.leaving:g} leave a month"
 
 
 DEMO = Plan("cable_rival", at=2, seed=7, rows=None, until=6)
@@ -53,15 +71,15 @@ def plan_of(home: Path, wanted: Plan, *, months: int) -> Plan:
     """The plan to play `months` more of it here, or to finish what was cut off. Raises OtherHomeError."""
     path = home / SIMULATED
     if not path.is_file():
-        if has_others(home):
+        if has_others(home, is_panel=wanted.leaving is not None):
             message = f"{home} is the home of something else: a simulation plays in an empty one. Set MLOPS_HOME."
             raise OtherHomeError(message)
         return replace(wanted, until=months)
     known = read_plan(path)
     if known.game != wanted.game:
         message = (
-            f"{home} has a simulation of {known.scenario}@{known.at} with seed {known.seed} and rows {known.rows}; "
-            "it goes on with these, or set MLOPS_HOME to an empty folder for another."
+            f"{home} has a simulation of {known.scenario}@{known.at} with seed {known.seed} and rows {known.rows}, "
+            f"of {known.customers}; it goes on with these, or set MLOPS_HOME to an empty folder for another."
         )
         raise OtherHomeError(message)
     played = len(known.told)
@@ -71,14 +89,17 @@ def plan_of(home: Path, wanted: Plan, *, months: int) -> Plan:
 
 
 def read_plan(path: Path) -> Plan:
-    """The plan as it was written down."""
+    """The plan as it was written down; one of before there were panels has fresh customers."""
     known = json.loads(path.read_bytes())
     return Plan(**{**known, "told": tuple(known["told"])})
 
 
-def has_others(home: Path) -> bool:
-    """Whether the inbox holds anything but sample months, or a month was made that is none of them."""
-    months = deliveries.sample_files()
+def has_others(home: Path, *, is_panel: bool) -> bool:
+    """Whether the inbox holds anything but sample months, or a month was made that is none of them.
+
+    To a panel, which has sample months of its own, the shipped ones are of something else, too.
+    """
+    months = {} if is_panel else deliveries.sample_files()
     sample = {(batch, kind): content for batch, files in months.items() for kind, content in files.items()}
     landed = {(path.stem, path.parent.name): path for path in (home / "landing").glob("*/*")}
     made = Layers(home).batches("raw_customers")
@@ -103,30 +124,20 @@ def simulate(running: System, wanted: Plan, *, months: int, tell: Callable[[str]
     """Play `months` months; returns what happened in each of them. Raises OtherHomeError and FileRefused."""
     plan = plan_of(running.home.root, wanted, months=months)
     save(running.home.root, plan)
-    source = deliveries.source_table()
-    world = fit_world(source)
+    future = future_of(plan, dealt=running.params.sample.seed)
     with daemon(running.home) as loop:
         if mended := mend(loop.instance):
             tell(f"mended {mended} runs that were cut off")
         idle = 2  # the first tick may only finish one that was cut off
         if not plan.told:
             tell("landing the six sample months")
-            land_sample(running)
+            land_sample(running, deliveries.sample_files() if plan.leaving is None else sample_of(future))
             loop.settle(idle=idle)
             tell(f"first champion: version {champion_of(running)}")
+        coming = future(first=len(plan.told))
         while len(plan.told) < plan.until:
             first = len(plan.told)
-            (played,) = scenarios.play(
-                source,
-                seed=plan.seed,
-                first=first,
-                months=1,
-                scenario=plan.scenario,
-                at=plan.at,
-                rows=plan.rows,
-                world=world,
-                dealt=running.params.sample.seed,
-            )
+            played = next(coming)
             if "batch" not in plan.marks or plan.marks["batch"] != first:
                 plan = replace(plan, marks={"batch": first, **counts(running)})
                 save(running.home.root, plan)
@@ -139,9 +150,43 @@ def simulate(running: System, wanted: Plan, *, months: int, tell: Callable[[str]
     return list(plan.told[plan.began : plan.until])
 
 
-def land_sample(running: System) -> None:
+class Future(Protocol):
+    """Months of a simulation, as `scenarios.stream`."""
+
+    def __call__(self, *, first: int) -> Iterator[Played]:
+        """The months after the month `first`, each made when it is asked for."""
+        ...
+
+
+def future_of(plan: Plan, *, dealt: int) -> Future:
+    """The future that is planned. `dealt`: the seed by which the shipped sample was. Takes seconds."""
+    source = deliveries.source_table()
+    world = fit_world(source)
+    return functools.partial(
+        scenarios.stream,
+        source,
+        seed=plan.seed,
+        scenario=plan.scenario,
+        at=plan.at,
+        rows=plan.rows,
+        world=world,
+        dealt=dealt,
+        law=None if plan.leaving is None else settle(source, world, rate=plan.leaving),
+    )
+
+
+def sample_of(future: Future) -> dict[str, dict[str, bytes]]:
+    """Files of a panel's own sample months, bytes by batch and kind; outcomes of the newest are not known yet."""
+    sample = list(itertools.islice(future(first=-SAMPLE_MONTHS), SAMPLE_MONTHS))
+    files = {month.batch: {"customers": deliveries.csv_bytes(month.customers)} for month in sample}
+    for month in sample[:-1]:
+        files[month.batch]["outcomes"] = deliveries.csv_bytes(month.outcomes)
+    return files
+
+
+def land_sample(running: System, sample: Mapping[str, Mapping[str, bytes]]) -> None:
     """Put the sample months into the inbox."""
-    for batch, files in deliveries.sample_files().items():
+    for batch, files in sample.items():
         deliveries.refuse_others(running.inbox, batch, files)
         running.inbox.put(batch, files)
 

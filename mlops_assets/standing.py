@@ -6,12 +6,12 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets import alerts, loop, ringing
+from mlops_assets import acceptances, alerts, loop, ringing
 from mlops_assets.gates import retraining
 from mlops_assets.gates.alarms import Alert, Kind
 from mlops_assets.gates.attempts import Facts
-from mlops_assets.gates.retraining import Decision, Limits
-from mlops_assets.history import Crowned, Judged, Signed, Unrecorded, is_rolled_back
+from mlops_assets.gates.retraining import Decision
+from mlops_assets.history import Accepted, Crowned, Judged, Signed, Unrecorded, is_rolled_back
 from mlops_assets.landing import Inbox
 from mlops_assets.params import Params
 from mlops_assets.storage import Layers
@@ -56,7 +56,7 @@ def standing_of(
 ) -> Standing:
     """How the system stands now."""
     facts = loop.facts(layers, history, instance, params)
-    decision = retraining.decide(facts, limits(params))
+    decision = retraining.decide(facts, loop.limits(params))
     ledger = alerts.Ledger(layers.root / "history").read()
     found = list(ringing.alerts_of(inbox, layers, history, instance, params, lambda _: False))
     standing = {alert.cause for alert in found}
@@ -69,11 +69,6 @@ def standing_of(
         needs=tuple({alert.cause: alert for alert in needs}.values()),
         undelivered=sum(line.cause in standing for line in alerts.undelivered(ledger)),
     )
-
-
-def limits(params: Params) -> Limits:
-    """The limits of the retraining rule."""
-    return Limits(**params.loop.model_dump(include=set(Limits.__dataclass_fields__)))
 
 
 def champion_of(history: Unrecorded) -> dict[str, Any] | None:
@@ -97,7 +92,14 @@ def champion_of(history: Unrecorded) -> dict[str, Any] | None:
         "git_commit": record.made_with.get("git_commit") if record else None,
         "git_dirty": record.made_with.get("git_dirty") if record else None,
         "verdict_md5": now.verdict_md5,
+        "accepted": [accepted_in_words(one) for one in acceptances.accepted_changes(history, now.model_md5)],
     }
+
+
+def accepted_in_words(record: Accepted) -> str:
+    """A change that is accepted, in a line."""
+    months = f"{len(record.batches)} month{'s' if len(record.batches) > 1 else ''}"
+    return f"change since {record.batch} by {record.actor}, {months}: {record.reason}"
 
 
 def signatures(history: Unrecorded) -> dict[str | None, Signed]:

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 import dagster as dg
 
+from mlops_assets.acceptances import CHANGE, standing
 from mlops_assets.gates.attempts import Attempt, Ended
 from mlops_assets.gates.verdict import Verdict
 from mlops_assets.history import Crowned, Judged, Signed, Unrecorded
@@ -22,12 +24,15 @@ def attempts_of(history: Unrecorded, instance: dg.DagsterInstance) -> list[Attem
     roots = {run_id: record.dagster_run.root_run_id or run_id for run_id, record in runs.items()}
     signed = {signature.model_md5: signature.action for signature in history.read(Signed)}
     crowned = {champion.verdict_md5 for champion in history.read(Crowned)}
+    accepted = {record.figures.get("verdict_md5") for record in standing(history, CHANGE)}
     unfinished = {run_id for run_id, record in runs.items() if not record.dagster_run.is_finished}
     found: dict[str, tuple[float, Attempt]] = {}
     for told in history.read(Judged):  # of a run that Dagster repeated, the last, unless an earlier one promoted
         at, root = moment(told.when), roots.get(told.run_id, told.run_id)
         if root not in found or found[root][1].ended is not Ended.PROMOTED:
-            found[root] = at, of_verdict(told, crowned, signed, unfinished, seconds_ago=time.time() - at)
+            attempt = of_verdict(told, crowned, signed, unfinished, seconds_ago=time.time() - at)
+            is_accepted = attempt.ended is Ended.KEPT and told.verdict_md5 in accepted
+            found[root] = at, replace(attempt, ended=Ended.ACCEPTED) if is_accepted else attempt
     judged = frozenset(found)
     for run_id, record in reversed(runs.items()):  # oldest first
         if roots[run_id] not in judged:

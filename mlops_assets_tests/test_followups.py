@@ -7,6 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_assets.acceptances import CHANGE
 from mlops_assets.followups import AFFECTED, FollowUp, changes, followups
 from mlops_assets.history import Accepted, Made
 
@@ -153,7 +154,7 @@ def test_a_batch_changed_as_often_as_its_bytes_did(contents: list[str]) -> None:
     assert changes([made("raw_customers", MONTHS[0], "a")], "customer_features") == {}
 
 
-def accepted(md5: str, when: str) -> Accepted:
+def accepted_labels(md5: str, when: str) -> Accepted:
     """A person holds outcomes of the first month for evidence."""
     return Accepted("outcomes", MONTHS[0], "ada", "checked", md5=md5, when=when)
 
@@ -163,7 +164,61 @@ def test_accepted_outcomes_are_learned_again_once_so_that_the_champion_is_judged
         replace(made("coverage_report", MONTHS[0], "report"), when="1"),
         replace(made("labelled_customers", MONTHS[0], "labels"), when="2"),
     ]
-    (asked,) = followups(judged, [accepted("labels", "3")])
+    (asked,) = followups(judged, [accepted_labels("labels", "3")])
     assert (asked.job, asked.batch) == ("learn", MONTHS[0])
-    assert followups([*judged, replace(judged[0], when="4")], [accepted("labels", "3")]) == []
-    assert followups(judged, [accepted("other labels", "3")]) == []
+    assert followups([*judged, replace(judged[0], when="4")], [accepted_labels("labels", "3")]) == []
+    assert followups(judged, [accepted_labels("other labels", "3")]) == []
+
+
+# ------------------------------------------------------------------------------------------------- accepted changes
+
+
+def judged_at(batch: str, when: str) -> Made:
+    """The report of a batch, made at that time."""
+    return replace(made("drift_report", batch, f"report of {batch} at {when}"), when=when)
+
+
+def accepted(since: str, *batches: str, when: str, is_taken_back: bool = False) -> Accepted:
+    """A record about the change since a batch."""
+    return Accepted(CHANGE, since, "ann", "why", batches=batches, is_taken_back=is_taken_back, when=when)
+
+
+REPORTS = [judged_at(month, f"1{number}") for number, month in enumerate(MONTHS, start=1)]
+
+
+def test_after_an_acceptance_the_months_since_that_do_not_belong_to_it_are_judged_anew_once() -> None:
+    record = accepted(MONTHS[1], MONTHS[2], when="20")
+    asked = followups(REPORTS, changes_accepted=[record])
+    assert [(follow.job, follow.batch) for follow in asked] == [
+        ("rescore", month) for month in (MONTHS[1], MONTHS[3], MONTHS[4], MONTHS[5])
+    ]
+    assert followups(REPORTS, changes_accepted=[record]) == asked
+    assert followups([*REPORTS, *(judged_at(follow.batch, "21") for follow in asked)], changes_accepted=[record]) == []
+
+
+def test_the_newest_month_is_judged_anew_though_it_belongs_to_the_change() -> None:
+    asked = followups(REPORTS, changes_accepted=[accepted(MONTHS[3], *MONTHS[3:], when="20")])
+    assert [follow.batch for follow in asked] == [MONTHS[5]]
+
+
+def test_a_month_that_was_judged_after_the_acceptance_is_not_judged_anew() -> None:
+    assert followups(REPORTS, changes_accepted=[accepted(MONTHS[1], MONTHS[1], when="10")]) == []
+
+
+def test_after_taking_back_the_newest_month_is_judged_anew_and_after_accepting_again_under_another_key() -> None:
+    first = accepted(MONTHS[4], MONTHS[4], when="20")
+    back = replace(first, is_taken_back=True, when="30")
+    (once,) = followups(REPORTS, changes_accepted=[first])
+    (twice,) = followups([*REPORTS, judged_at(MONTHS[5], "21")], changes_accepted=[first, back])
+    (thrice,) = followups(
+        [*REPORTS, judged_at(MONTHS[5], "31")], changes_accepted=[first, back, replace(first, when="40")]
+    )
+    assert {once.batch, twice.batch, thrice.batch} == {MONTHS[5]}
+    assert len({once.run_key, twice.run_key, thrice.run_key}) == 3
+
+
+def test_a_month_that_is_judged_again_for_another_reason_is_not_asked_for_twice() -> None:
+    loop = played([("score", month, "a") for month in MONTHS])
+    loop.score(MONTHS[4], "b")
+    asked = followups(loop.made, changes_accepted=[accepted(MONTHS[1], MONTHS[1], when="20")])
+    assert [follow.batch for follow in asked].count(MONTHS[5]) == 1

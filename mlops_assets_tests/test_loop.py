@@ -241,7 +241,7 @@ def test_equal_reports_of_two_months_are_judgements_of_their_own_months(home: Sy
     later.write_bytes(layers.content("drift_report", "2024-06"))
     champion = read_champion(layers)
     assert champion is not None
-    told = judgements(layers, champion)
+    told = judgements(layers, champion, ())
     assert [(one.batch, one.verdict) for one in told] == [("2024-06", Verdict.PASS), ("2024-07", Verdict.PASS)]
     assert told[0].digest == told[1].digest
     later.unlink()

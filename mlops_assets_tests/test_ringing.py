@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import pytest
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.definitions.sensor_definition import SensorType
@@ -21,9 +22,10 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.utils import make_new_run_id
 from dagster_shared.error import SerializableErrorInfo
 
-from mlops_assets import loop, ringing, trainings
+from mlops_assets import loop, report, ringing, standing, trainings
 from mlops_assets.daemon import LOCATION, MODULE
 from mlops_assets.gates.alarms import Alert, Kind
+from mlops_assets.gates.requirements import Requirement, conclude, findings_of
 from mlops_assets.history import History, Judged
 from mlops_assets.landing import Inbox
 from mlops_assets.params import Params
@@ -267,8 +269,71 @@ def test_an_approval_rings_though_a_training_failed_before_and_not_once_another_
     history.add(Judged("PASS", "best", "gain .04", {"champion": None}, "newer", "run 3", waits="a person signs"))
     assert told() == [(Kind.APPROVAL, "gain .04")]
     time.sleep(0.01)
-    history.add(Judged("FAIL", None, "no gain", {"champion": None}, "two", "run 2"))
+    history.add(Judged("FAIL", None, "no gain", {"champion": "one"}, "two", "run 2"))
     assert told() == [(Kind.DECISION, "no gain")]
+
+
+# --------------------------------------------------------------------------------------------------------- no champion
+
+
+def floors_of(candidate: str, *failing: str) -> pd.DataFrame:
+    """The floors' rows of a candidate in the promotion verdict, of which these fail."""
+    names = ("gain_over_prevalence", "calibration_error", "described")
+    rows = tuple(Requirement(name, 0.01, None, None, 0.05, name not in failing, f"{name} .01") for name in names)
+    verdict, meaning = conclude(rows, None, "every floor holds")
+    return findings_of(candidate, "floors", verdict, meaning, rows)
+
+
+@pytest.fixture
+def failed_floors(tmp_path: Path) -> tuple[Layers, History]:
+    """A home in which the first training failed a floor, and the second candidate another."""
+    layers = Layers(tmp_path / "home")
+    history = History(tmp_path / "home" / "history", Store(tmp_path / "store"))
+    layers.write(
+        "promotion_verdict",
+        pd.concat([floors_of("all_history", "gain_over_prevalence"), floors_of("other", "described")]),
+    )
+    history.add(Judged("FAIL", None, "first champion, by the floors: +.01", {"champion": None}, "one", "run 1"))
+    return layers, history
+
+
+def test_a_training_that_leaves_no_champion_needs_somebody_and_names_floor_and_limit(
+    instance: dg.DagsterInstance, failed_floors: tuple[Layers, History], params: Params
+) -> None:
+    layers, history = failed_floors
+    (found,) = ringing.of_the_loop(layers, history, instance, params)
+    assert found.kind in standing.NEEDS
+    assert found.title == "No champion: no model passes gain_over_prevalence"
+    key = next(name for name in type(params.floors).model_fields if name.endswith("gain_over_prevalence"))
+    assert f"floors.{key} in params.yaml" in found.next_step
+    assert found.body == "first champion, by the floors: +.01"
+
+
+def test_no_champion_rings_as_one_incident_until_a_training_does_not_fail(
+    instance: dg.DagsterInstance, failed_floors: tuple[Layers, History], params: Params
+) -> None:
+    layers, history = failed_floors
+
+    def told() -> list[str]:
+        return [alert.cause for alert in ringing.of_the_loop(layers, history, instance, params)]
+
+    once = told()
+    history.add(Judged("FAIL", None, "by the floors: +.02", {"champion": None}, "two", "run 2"))
+    assert told() == once
+    layers.write("promotion_verdict", floors_of("all_history", "gain_over_prevalence", "calibration_error"))
+    assert len(told()) == 1
+    assert told() != once
+    history.add(Judged("UNKNOWN", None, "too few rows", {"champion": None}, "three", "run 3", batch="2024-07"))
+    assert told() == ["unknown:promotion:2024-07"]
+
+
+def test_status_ends_with_needing_somebody_where_a_failure_left_no_champion(
+    instance: dg.DagsterInstance, failed_floors: tuple[Layers, History], params: Params, tmp_path: Path
+) -> None:
+    layers, history = failed_floors
+    told = standing.standing_of(Inbox(tmp_path / "landing", 2**20), layers, history, instance, params)
+    assert told.is_calling
+    assert "NEEDS YOU  No champion: no model passes gain_over_prevalence" in report.status(told)
 
 
 @dg.asset(output_required=False, check_specs=[dg.AssetCheckSpec("contract", asset="drift_report")])

@@ -1,5 +1,6 @@
 """A simulation plays in a home of its own, goes on where it stopped, and tells what happened month by month."""
 
+import itertools
 import json
 import subprocess
 from collections.abc import Callable
@@ -14,11 +15,12 @@ from mlops_assets.chronicle import MonthTold, Trained
 from mlops_assets.home import Home
 from mlops_assets.landing import Inbox
 from mlops_assets.recovery import InUseError, occupied, occupy
-from mlops_assets.simulate import OtherHomeError, Plan, plan_of, save
+from mlops_assets.simulate import OtherHomeError, Plan, future_of, plan_of, save
 from mlops_assets.storage import SIMULATED, Layers
 
 MLOPS = "from mlops_assets.cli import main; main()"
 QUIET = Plan("quiet", at=1, seed=7, rows=None)
+PANEL = replace(QUIET, rows=60, leaving=0.26)
 VERDICTS = {"PASS", "FAIL", "UNKNOWN", None}
 Mlops = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -78,11 +80,41 @@ def test_a_home_in_which_another_month_was_made_is_refused_though_its_file_is_go
         plan_of(tmp_path, QUIET, months=3)
 
 
-@pytest.mark.parametrize("other", [{"scenario": "cable_rival"}, {"at": 2}, {"seed": 8}, {"rows": 600}])
+@pytest.mark.parametrize(
+    "other", [{"scenario": "cable_rival"}, {"at": 2}, {"seed": 8}, {"rows": 600}, {"leaving": 0.03}]
+)
 def test_another_simulations_home_is_refused_and_its_own_is_named(tmp_path: Path, other: dict[str, Any]) -> None:
     home = kept(tmp_path, replace(QUIET, until=2, told=told(2)))
-    with pytest.raises(OtherHomeError, match="has a simulation of quiet@1 with seed 7 and rows None"):
+    with pytest.raises(
+        OtherHomeError, match="has a simulation of quiet@1 with seed 7 and rows None, of fresh customers"
+    ):
         plan_of(home, replace(QUIET, **other), months=2)
+
+
+@pytest.mark.parametrize("other", [None, 0.01])
+def test_a_panels_home_is_refused_to_fresh_customers_and_to_a_panel_of_which_others_leave(
+    tmp_path: Path, other: float | None
+) -> None:
+    home = kept(tmp_path, replace(QUIET, leaving=0.03, until=2, told=told(2)))
+    with pytest.raises(
+        OtherHomeError, match=r"rows None, of a panel of which 0\.03 leave a month; it goes on with these"
+    ):
+        plan_of(home, replace(QUIET, leaving=other), months=2)
+
+
+def test_a_plan_that_was_written_before_there_were_panels_has_fresh_customers(tmp_path: Path) -> None:
+    home = kept(tmp_path, replace(QUIET, until=2, told=told(2)))
+    written = json.loads((home / SIMULATED).read_bytes())
+    del written["leaving"]
+    (home / SIMULATED).write_text(json.dumps(written))
+    assert plan_of(home, QUIET, months=1) == replace(QUIET, began=2, until=3, told=told(2))
+
+
+def test_a_panel_does_not_begin_where_the_shipped_sample_landed(tmp_path: Path) -> None:
+    batch, files = next(iter(deliveries.sample_files().items()))
+    Inbox(tmp_path / "landing", 2**20).put(batch, files)
+    with pytest.raises(OtherHomeError, match="is the home of something else"):
+        plan_of(tmp_path, PANEL, months=3)
 
 
 def test_a_simulation_goes_on_after_its_last_month(tmp_path: Path) -> None:
@@ -124,6 +156,27 @@ def test_two_months_and_two_more_are_as_four_at_once(
     assert parts[0] + parts[1] == four[1]
 
 
+def test_a_panel_has_sample_months_of_its_own_whose_customers_come_back(mlops: Mlops, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    arguments = ["simulate", "--world", "panel", "--leaving", PANEL.leaving, "--rows", PANEL.rows, "--json"]
+    calls = [mlops(home, *arguments, "--months", 1) for _ in range(2)]
+    assert [call.returncode for call in calls] == [0, 0], calls[0].stderr + calls[1].stderr
+    documents = [json.loads(call.stdout) for call in calls]
+    assert [(document["world"], document["leaving"]) for document in documents] == [("panel", PANEL.leaving)] * 2
+    assert [document["months"][0]["batch"] for document in documents] == ["2024-07", "2024-08"]
+
+    inbox = Inbox(home.landing, 2**20)
+    future = future_of(PANEL, dealt=0)
+    months = list(itertools.islice(future(first=-6), 8))
+    for month in months:
+        assert inbox.read("customers", month.batch) == deliveries.csv_bytes(month.customers)
+    for month in months[:-1]:
+        assert inbox.read("outcomes", month.batch) == deliveries.csv_bytes(month.outcomes)
+    assert months[-1].batch not in inbox.batches("outcomes")
+    ids = [set(month.customers.customer_id) for month in months]
+    assert all(len(now & then) > len(now) / 2 for now, then in itertools.pairwise(ids))
+
+
 def test_the_month_after_the_at_is_counted_from_the_sample_on(
     mlops: Mlops, copy_sampled: Callable[[Path], Home], tmp_path: Path
 ) -> None:
@@ -146,6 +199,9 @@ def test_the_month_after_the_at_is_counted_from_the_sample_on(
         (["--months", "0"], "0 is not in the range 1<=x<=600"),
         (["--rows", "3"], "3 is not in the range 50<=x<=100000"),
         (["--seed", "-1"], "-1 is not in the range"),
+        (["--world", "real"], "'real' is not one of 'fresh', 'panel'"),
+        (["--world", "panel", "--leaving", "0.7"], "0.7 is not in the range 0.005<=x<=0.6"),
+        (["--leaving", "0.03"], "fresh customers leave as published. Add --world panel"),
     ],
 )
 def test_a_wrong_call_is_refused_with_what_would_be_right(

@@ -10,12 +10,13 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from mlops_assets import checks
+from mlops_assets import acceptances, checks, references
 from mlops_assets.champions import Champion, read_champion
 from mlops_assets.churn import features
 from mlops_assets.files import write_atomically
 from mlops_assets.gates import attribution, findings, monthly
 from mlops_assets.gates.verdict import Verdict
+from mlops_assets.history import Unrecorded
 from mlops_assets.learning import training
 from mlops_assets.params import Params
 from mlops_assets.storage import Layers
@@ -49,6 +50,7 @@ def drift_report(
     predictions: pd.DataFrame,
     layers: dg.ResourceParam[Layers],
     params: dg.ResourceParam[Params],
+    history: dg.ResourceParam[Unrecorded],
 ) -> checks.Published:
     """How each feature and the score moved against the champion's own reference, and a verdict; needs no outcomes."""
     champion = read_champion(layers)
@@ -56,11 +58,13 @@ def drift_report(
     if champion is None or reason:
         yield from checks.abstain("drift_report", reason or "", "drift")
         return
-    reference = champion.reference
+    batch = context.partition_key
+    reference = references.reference_of(champion, layers, history, judged=batch)
+    accepted = acceptances.months_as_accepted(layers, history, champion.model_md5, judged=batch)
     assessment = monthly.assess_month(
         features.model_inputs(reference),
         features.model_inputs(customer_features),
-        earlier=unseen_before(context.partition_key, champion, layers),
+        earlier=unseen_before(batch, champion, layers, accepted),
         reference_scores=reference.score,
         current_scores=predictions.score,
         reference_batches=reference.batch,
@@ -83,12 +87,12 @@ def drift_report(
     )
 
 
-def unseen_before(batch: str, champion: Champion, layers: Layers) -> list[monthly.Batch]:
-    """The batches before this one that the champion never learned from, with its scores, oldest first.
+def unseen_before(batch: str, champion: Champion, layers: Layers, accepted: list[str]) -> list[monthly.Batch]:
+    """The batches before this one that are news to the champion, with its scores, oldest first.
 
     Without those that came through a broken pipe: they would ring for two months more.
     """
-    earlier = [b for b in layers.batches("customer_features") if champion.as_of < b < batch]
+    earlier = references.unseen_before(batch, layers.batches("customer_features"), champion, accepted)
     score = training.load(champion.model)
     found = []
     for before in earlier[1 - monthly.WINDOW :]:
@@ -116,6 +120,7 @@ def evidently_report(
     customer_features: pd.DataFrame,
     predictions: pd.DataFrame,
     layers: dg.ResourceParam[Layers],
+    history: dg.ResourceParam[Unrecorded],
     pages: dg.ResourceParam[Path],
 ) -> checks.Published:
     """Evidently's page for the batch against the champion's reference; on PASS only when asked for."""
@@ -132,7 +137,8 @@ def evidently_report(
         )
         return
     current = features.model_inputs(customer_features).assign(score=predictions.score)
-    reference = features.model_inputs(champion.reference).assign(score=champion.reference.score)
+    known = references.reference_of(champion, layers, history, judged=context.partition_key)
+    reference = features.model_inputs(known).assign(score=known.score)
     page, table = render(reference, current)
     path = pages / f"{context.partition_key}.html"
     write_atomically(path, page)

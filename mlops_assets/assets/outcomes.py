@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from mlops_assets import checks
+from mlops_assets import acceptances, checks, references
 from mlops_assets.acceptances import accepted_outcomes
 from mlops_assets.assets.features import coverage_report
 from mlops_assets.assets.predictions import predictions
@@ -63,8 +63,12 @@ def outcome_report(
     if champion is None or reason:
         yield from checks.abstain("outcome_report", reason or "", "outcomes")
         return
-    rows = mature_rows(batch, champion, layers, labelled_customers, accepted)
-    reference = champion.reference
+    # Outcomes that came after their month was accepted are news.
+    known = {"judged": batch, "table": acceptances.LABELLED}
+    normal = acceptances.months_as_accepted(layers, history, champion.model_md5, **known)
+    news = references.unseen_before(batch, mature(layers, accepted), champion, normal)
+    rows = mature_rows(news, layers, labelled_customers)
+    reference = references.promised(references.reference_of(champion, layers, history, judged=batch))
     scored = rows.assign(score=training.load(champion.model)(features.model_inputs(rows)))
     assessment = promises.assess_promises(
         reference.assign(key=reference.customer_id),
@@ -100,9 +104,7 @@ def campaign(validated_outcomes: pd.DataFrame, params: Params) -> dict[str, Any]
     return told
 
 
-def mature_rows(
-    batch: str, champion: Champion, layers: Layers, newest: pd.DataFrame, accepted: Accepted
-) -> pd.DataFrame:
-    """The labelled rows of the batch and of up to two mature ones before it that the champion never learned from."""
-    earlier = [b for b in mature(layers, accepted) if champion.as_of < b < batch][1 - monthly.WINDOW :]
+def mature_rows(news: list[str], layers: Layers, newest: pd.DataFrame) -> pd.DataFrame:
+    """The labelled rows `newest`, and those of up to two mature batches before that are `news` to the champion."""
+    earlier = news[1 - monthly.WINDOW :]
     return pd.concat([*(layers.read("labelled_customers", b) for b in earlier), newest], ignore_index=True)

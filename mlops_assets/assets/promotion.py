@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from mlops_assets import checks
+from mlops_assets import changes, checks
 from mlops_assets.assets import profile
 from mlops_assets.assets.model import learned_rows, model_evaluation, recipes
 from mlops_assets.champions import Champion, read_champion
@@ -51,6 +51,7 @@ def promotion_verdict(
     rows = learned_rows(layers, training_set)
     champion = read_champion(layers)
     bound_to = subject(layers, champion, params)
+    since = changed_since(causes_of(context))
     judged = judge(
         churn_model,
         scores,
@@ -59,7 +60,7 @@ def promotion_verdict(
         params,
         history=history,
         question=bound_to,
-        since=changed_since(causes_of(context)),
+        since=since,
     )
     outage = tracking.why_unregistered(churn_model.model_md5)
     if outage and judged.verdict is not Verdict.FAIL:
@@ -72,6 +73,12 @@ def promotion_verdict(
     }
     document = json_bytes({**told, "judged": bound_to})
     attempt = attempt_facts(context, training_set, params)
+    change = "nothing was compared"
+    if champion:
+        # Before the verdict: whoever reads that it failed must know what it means.
+        months = window_of(scores[scores.candidate.eq(churn_model.candidate.iloc[0])], champion, params, since).months
+        asked = changes.Question(causes_of(context), months, md5(document))
+        change = changes.accept_judged(judged, asked, champion, layers, history, params).why
     history.add(
         Judged(
             **told,
@@ -100,6 +107,7 @@ def promotion_verdict(
         verdict=str(judged.verdict),
         why=why,
         winner=judged.winner or "none",
+        change=change,
         findings=shown,
         judged=bound_to,
         **(profile.or_why_not(context, winners) if len(won) else {}),
@@ -178,16 +186,8 @@ def compare(
 ) -> promotion.Comparison:
     """A candidate's rolling-origin scores against the frozen champion's, on the newest months newer than its as_of."""
     limits = params.promotion
-    after = max(champion.as_of, next_batch(since, -1)) if since else champion.as_of
-    window = asking.months_to_compare(
-        rolling.batch,
-        rolling.label,
-        keys=rolling.customer_id,
-        weights=rolling.weight,
-        after=after,
-        months=limits.months,
-        min_rows=limits.min_rows,
-    )
+    after = compared_after(champion, since)
+    window = window_of(rolling, champion, params, since)
     if window.missing:
         return succession.too_few_months(len(window.months), len(window.months) + window.missing, after=after)
     both = rolling[rolling.batch.isin(window.months)].merge(rows, on=KEYS, how="inner", suffixes=("", "_row"))
@@ -202,6 +202,26 @@ def compare(
         attempt=attempt,
         min_batches=limits.months,
         **limits.model_dump(exclude={"months", "approval"}),
+    )
+
+
+def compared_after(champion: Champion, since: str | None) -> str:
+    """The newest month that proves nothing: the champion learned from it, or it came before the change."""
+    return max(champion.as_of, next_batch(since, -1)) if since else champion.as_of
+
+
+def window_of(scores: pd.DataFrame, champion: Champion, params: Params, since: str | None) -> asking.Window:
+    """The months on which a candidate's scores, of whatever scheme, are compared with the champion's."""
+    rolling = scores[scores.scheme.eq("rolling_origin")]
+    limits = params.promotion
+    return asking.months_to_compare(
+        rolling.batch,
+        rolling.label,
+        keys=rolling.customer_id,
+        weights=rolling.weight,
+        after=compared_after(champion, since),
+        months=limits.months,
+        min_rows=limits.min_rows,
     )
 
 

@@ -8,10 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from mlops_assets.churn import events
+from mlops_assets.churn import events, panel
 from mlops_assets.churn.events import Event, Fault
+from mlops_assets.churn.lifetimes import Lifetimes
+from mlops_assets.churn.panel import Contracts, Panel
 
 Kind = Literal["customers", "outcomes"]
+Beginning = Callable[[Panel, Lifetimes, int], Panel]
+"""A panel, its law and the seed in; the panel as the scenario's first month finds it out."""
 LATE_MONTHS = 2  # late_outcomes: months later than usual
 
 
@@ -75,7 +79,8 @@ class Scenario:
 
     `lasts`: months, None for ever. `event` changes customers and the truth, `fault` the customers' file, `misrecords`
     the outcomes' file; `due` says what lands in the month of a number, given the month of the beginning.
-    `needs_offers`: nothing happens unless the system gives offers.
+    `needs_offers`: nothing happens unless the system gives offers. `begins` stands for `event` in a panel, where other
+    customers come but once, and `contracts` says what becomes of contracts from then on.
     """
 
     name: str
@@ -88,6 +93,8 @@ class Scenario:
     misrecords: Fault | None = None
     due: Callable[[int, int], tuple[Due, ...]] = in_order
     needs_offers: bool = False
+    begins: Beginning | None = None
+    contracts: Contracts = "change"
 
     def age(self, number: int, at: int) -> int:
         """Months since it began in month `at`, 1 for the first; 0 where it is not on."""
@@ -124,9 +131,12 @@ _ALL = (
     Scenario(
         "mix_shift",
         "Three customers in four have month-to-month contracts, 55 % before; they leave as such customers always did.",
-        "Drift starts a challenger, and no outcome promotes it: the champion is as good as ever.",
+        "Drift starts a challenger, and no outcome promotes it: the champion is as good as ever; with three mature "
+        "months the change is accepted, and drift is green again.",
         Expected("drift", retrains=True, promotes=False, alerts=None, cause="population"),
         event=events.mix_shift,
+        begins=panel.hand_over,
+        contracts="held",
     ),
     Scenario(
         "cents_for_dollars",
@@ -157,6 +167,8 @@ _ALL = (
         "The joint test alone sees it and starts a challenger; it is promoted only if it proves better.",
         Expected("drift", retrains=True, promotes=None, alerts=None, cause="population"),
         event=events.joint_shift,
+        begins=panel.deal_anew,
+        contracts="swapped",
     ),
     Scenario(
         "concept_flip",

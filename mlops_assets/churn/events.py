@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.churn import simulation
-from mlops_assets.churn.world import Floats, World, lots, shifted
+from mlops_assets.churn.world import Floats, Truth, lots, shifted
 
 Mask = NDArray[np.bool_]
 
@@ -42,7 +42,8 @@ class Scene:
 
     `customers`, shape (n, 20), and `churned`, shape (n,), as in `Month`; `probability`, shape (n,), in (0, 1);
     `is_drawn`, shape (n,): the customer's outcome comes from that probability. `age`: months since the scenario
-    began, 1 for its first.
+    began, 1 for its first. `luck`: what a lot depends on beside the customer: the batch, or in a panel the same word in
+    all months, so that whom an event befell once it befalls again.
     """
 
     batch: str
@@ -50,14 +51,15 @@ class Scene:
     customers: pd.DataFrame
     probability: Floats
     is_drawn: Mask
+    luck: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where a scene plays: the source table, the world fitted on it, and the seed of all chance."""
+    """Where a scene plays: the source table, the truth about its customers, and the seed of all chance."""
 
     source: pd.DataFrame
-    world: World
+    world: Truth
     seed: int
 
 
@@ -89,7 +91,7 @@ def mix_shift(scene: Scene, stage: Stage) -> Scene:
     customers, rows = scene.customers, len(scene.customers)
     bound = np.flatnonzero(customers.contract.ne(MONTHLY))
     replaced = max(0, round(MONTHLY_SHARE * rows) - (rows - len(bound)))
-    order = np.argsort(lots(customers.customer_id.iloc[bound], batch=scene.batch, purpose="replaced", seed=stage.seed))
+    order = np.argsort(lots(customers.customer_id.iloc[bound], batch=scene.luck, purpose="replaced", seed=stage.seed))
     goers = np.sort(bound[order[:replaced]])
     # Another seed than the future's own synthetic customers have, or these would be their doubles.
     made = simulation.synthesise(stage.source, rows=4 * rows + 100, batch=scene.batch, seed=stage.seed + 1).customers
@@ -102,7 +104,7 @@ def mix_shift(scene: Scene, stage: Stage) -> Scene:
 
 def new_contract_type(scene: Scene, stage: Stage) -> Scene:
     """A quarter of the month-to-month customers, by lot, have a contract never seen before; they leave as they did."""
-    lot = lots(scene.customers.customer_id, batch=scene.batch, purpose="new contract", seed=stage.seed)
+    lot = lots(scene.customers.customer_id, batch=scene.luck, purpose="new contract", seed=stage.seed)
     signed = scene.customers.contract.eq(MONTHLY) & (lot < NEW_CONTRACT_SHARE)
     contract = scene.customers.contract.mask(signed, NEW_CONTRACT)
     return replace(scene, customers=scene.customers.assign(contract=contract))
@@ -110,7 +112,7 @@ def new_contract_type(scene: Scene, stage: Stage) -> Scene:
 
 def joint_shift(scene: Scene, stage: Stage) -> Scene:
     """Contracts are dealt anew among the customers: no column moves alone, and contract says nothing of tenure."""
-    lot = lots(scene.customers.customer_id, batch=scene.batch, purpose="joint", seed=stage.seed)
+    lot = lots(scene.customers.customer_id, batch=scene.luck, purpose="joint", seed=stage.seed)
     contract = scene.customers.contract.to_numpy()[np.argsort(lot)]
     changed = contract != scene.customers.contract.to_numpy()
     return renewed(scene, scene.customers.assign(contract=contract), stage.world, changed)
@@ -143,7 +145,7 @@ def priced(scene: Scene, who: Mask, factor: float) -> Scene:
     return replace(scene, customers=customers.assign(**charges))
 
 
-def renewed(scene: Scene, customers: pd.DataFrame, world: World, changed: Mask) -> Scene:
+def renewed(scene: Scene, customers: pd.DataFrame, world: Truth, changed: Mask) -> Scene:
     """The scene with other customers, who leave as the world has it; `changed`, shape (n,), draw their outcomes."""
     probability = np.where(changed, world.probability(customers), scene.probability)
     return replace(scene, customers=customers, probability=probability, is_drawn=scene.is_drawn | changed)

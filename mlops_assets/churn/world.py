@@ -12,6 +12,7 @@ changes nobody else's fate, and no two purposes share their luck.
 
 import hashlib
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,14 @@ LABEL = "churn"
 TREES = Recipe("world", 200, 3, 0.05, 3.0, 10, seed=7, half_life_batches=None)
 INVERSE_REGULARISATION, KNOTS = 0.05, 6
 ONE_BATCH = "2024-01"  # the source knows no months
+
+
+class Truth(Protocol):
+    """What knows each customer's true probability of leaving: the world itself, or the law of a panel."""
+
+    def probability(self, customers: pd.DataFrame) -> Floats:
+        """True probability of leaving in the next month, shape (n,), in (0, 1), of customers as text (`Month`)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,27 @@ def decided(verdict: Verdict, run_id: str, why: str, version: int | None) -> Ale
     return Alert(Kind.DECISION, f"decision:{run_id}", title, why, step)
 
 
+def change_accepted(since: str, run_id: str, why: str) -> Alert:
+    """Promotion has judged a change, and the champion is as good in it as before: it is the new normal."""
+    step = f"Nothing to do. `mlops accept {since} --what change --take-back --reason TEXT` takes it back."
+    return Alert(Kind.DECISION, f"decision:{run_id}", f"Change since {since} accepted", why, step)
+
+
+def no_champion(failing: Sequence[str], why: str, keys: Sequence[str]) -> Alert:
+    """The floors left no champion: nothing is scored. `failing`: names of the floors; `keys`: theirs in params.yaml.
+
+    Told again only when other floors fail: each newly mature month is tried, and mostly says the same.
+    """
+    floors = ", ".join(failing) or "the floors"
+    step = (
+        "The next mature month is tried by itself. Look at the data first: can the outcome be told from these columns?"
+    )
+    if keys:
+        step += f" If the limit asks too much of this table, change {', '.join(keys)} in params.yaml."
+    cause = f"no_champion:{','.join(failing)}"
+    return Alert(Kind.CALL, cause, f"No champion: no model passes {floors}", why, step)
+
+
 def snapshot_overdue(landed: Collection[str], *, expected: str, allowed: int) -> Alert | None:
     """Customers of a month that should be here are not.
 

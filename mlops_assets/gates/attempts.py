@@ -21,6 +21,8 @@ class Ended(StrEnum):
     PROMOTED = "promoted"
     KEPT = "kept"
     """FAIL: nothing proved the challenger better, or a person declined it."""
+    ACCEPTED = "accepted"
+    """FAIL, and what changed is the new normal (`acceptance`): the champion is as good as ever."""
     APPROVAL = "approval"
     """PASS, and a person has not signed yet."""
     UNKNOWN = "unknown"
@@ -31,7 +33,7 @@ class Ended(StrEnum):
     RUNNING = "running"
 
 
-DECIDED = frozenset({Ended.PROMOTED, Ended.KEPT, Ended.APPROVAL})
+DECIDED = frozenset({Ended.PROMOTED, Ended.KEPT, Ended.ACCEPTED, Ended.APPROVAL})
 """Promotion has said PASS or FAIL: only these close a cause and spend cooldown, budget and breaker."""
 
 FAULTS = frozenset({Ended.FAILED, Ended.OUTAGE})
@@ -113,7 +115,9 @@ class Facts:
     `batches`: all that were scored; `mature`: digest of the labelled table by batch; `params`: digest of the parameters
     that a training reads; `judgements`: the last word of each gate on each batch; `attempts`: oldest first; `busy`:
     runs of the loop that are queued or running and accepted files that wait, in words; `forgiven`: key of the newest
-    attempt when a person last reset the breaker; `withheld`: labels that are no evidence, which `mature` leaves out.
+    attempt when a person last reset the breaker; `withheld`: labels that are no evidence, which `mature` leaves out;
+    `normal`: keys of causes that ask for nothing since a change is accepted: what gates had said of its months, and of
+    months that are yet to be judged anew.
     """
 
     batches: tuple[str, ...]
@@ -125,6 +129,7 @@ class Facts:
     busy: tuple[str, ...] = ()
     forgiven: str | None = None
     withheld: tuple[Withheld, ...] = ()
+    normal: frozenset[str] = frozenset()
 
 
 def learnable(inputs: Mapping[str, str], params: str) -> str:
@@ -163,7 +168,13 @@ def causes_of(facts: Facts, min_months: int) -> Iterator[Cause]:
         # Outcomes of a month whose inputs came broken fail because of the inputs.
         if told.verdict is Verdict.FAIL and is_ours and told.batch not in pipes:
             why = f"{told.gate} of {told.batch} fails" + (f": {told.moved}" if told.moved else "")
-            yield Cause(f"{told.gate}:{told.batch}:{told.digest[:12]}", why)
+            if (key := key_of(told)) not in facts.normal:
+                yield Cause(key, why)
+
+
+def key_of(told: Judgement) -> str:
+    """The key of the cause that a FAIL is: another report of the same batch is another cause."""
+    return f"{told.gate}:{told.batch}:{told.digest[:12]}"
 
 
 def corrections(champion: Champion, mature: Mapping[str, str], withheld: Iterable[Withheld] = ()) -> Iterator[Cause]:

@@ -21,9 +21,8 @@ import pandas as pd
 
 from mlops_assets.gates.columns import SCORE
 from mlops_assets.gates.drift import assess_drift
-from mlops_assets.gates.estimates import Floats
-from mlops_assets.gates.persons import effective_rows
 from mlops_assets.gates.findings import JOINT, Finding
+from mlops_assets.gates.persons import Floats, effective_rows
 from mlops_assets.gates.verdict import Verdict
 
 BATCH, LABELS = "*", "(labels)"

@@ -127,6 +127,8 @@ def _smaller(persons: Persons | None, reference: int, current: int) -> float:
 
 def _corrected(test: Move, asked: Sequence[Move]) -> float:
     """The p of a test of news corrected for all that were asked: the chance that any of them is as surprising."""
+    if test.p_value >= 1:  # of a test of few outcomes none of those counted: their chances say nothing of it
+        return 1.0
     if test.attainable is None:
         return sum(other.attainable is None for other in asked) * test.p_value / BY_NEWS
     limit = test.p_value * (1 + ROUNDING)

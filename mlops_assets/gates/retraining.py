@@ -5,14 +5,26 @@ tried before comes in as `Attempt`s, and the same facts give the same decision. 
 month that lands late is late for every limit too; only the pause after a fault is in seconds: outages know no months.
 
 The order of the questions is the rule: hold back while something runs; call a person where only one can go on; then is
-there a cause (`attempts` says what is one), can anything new be learned, do the limits allow it.
+there a cause (`attempts` says what is one), can promotion decide about it, can anything new be learned, do the limits
+allow it. What fails first trains at once, so that a challenger is there; then the question waits until enough months
+since the change are mature, since a training in between could only end in UNKNOWN again.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mlops_assets.gates.attempts import DECIDED, FAULTS, Cause, Ended, Facts, learnable, open_causes
+from mlops_assets.gates.attempts import (
+    DECIDED,
+    FAULTS,
+    Attempt,
+    Cause,
+    Ended,
+    Facts,
+    changed_since,
+    learnable,
+    open_causes,
+)
 from mlops_assets.gates.verdict import Verdict
 
 
@@ -29,9 +41,13 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a loop may do by itself, in batches; `attempts` at the same key, `backoff_seconds` after the first fault."""
+    """What a loop may do by itself, in batches; `attempts` at the same key, `backoff_seconds` after the first fault.
+
+    `months`: mature months since a change that promotion needs to decide.
+    """
 
     min_months: int
+    months: int
     cooldown_batches: int
     budget: int
     budget_batches: int
@@ -75,6 +91,7 @@ def answers(facts: Facts, limits: Limits) -> Iterator[Decision]:
         yield idle(facts, limits)
     as_of = max(facts.mature)
     learned = learnable(facts.mature, facts.params)
+    yield from undecidable(facts, limits, causes)
     yield from nothing_new(facts, learned, causes)
     if facts.champion is not None:
         yield from spent(facts, limits, causes)
@@ -128,6 +145,29 @@ def idle(facts: Facts, limits: Limits) -> Decision:
             why = f"{told.batch} came through a broken pipe, which no training mends: {told.moved}"
             return Decision(Action.CALL, why, call=f"pipe:{told.batch}:{told.digest[:12]}")
     return Decision(Action.SKIP, "nothing asks for a training")
+
+
+def undecidable(facts: Facts, limits: Limits, causes: tuple[Cause, ...]) -> Iterator[Decision]:
+    """A skip where promotion was asked about a change and still has too few months to decide; it says how many.
+
+    A correction that no training has carried yet is not held back: the champion learned what was wrong.
+    """
+    since = changed_since(cause.key for cause in causes)
+    if since is None or facts.champion is None:
+        return
+    asked = {key for a in facts.attempts if is_unanswered(a, facts.champion.digest) for key in a.causes}
+    keys = {cause.key for cause in causes}
+    if not keys & asked or any(key.startswith("corrections:") for key in keys - asked):
+        return
+    have = sum(batch >= since and batch > facts.champion.as_of for batch in facts.mature)
+    if have < limits.months:
+        counted = f"{have} of {limits.months} months since {since} are mature"
+        yield Decision(Action.SKIP, f"{counted}; trained again when promotion can decide: {listed(causes)}", causes)
+
+
+def is_unanswered(attempt: Attempt, champion: str) -> bool:
+    """Whether promotion was asked about this champion, and could not tell for want of months or rows."""
+    return attempt.ended is Ended.UNKNOWN and attempt.champion == champion
 
 
 def nothing_new(facts: Facts, learned: str, causes: tuple[Cause, ...]) -> Iterator[Decision]:

@@ -35,6 +35,7 @@ class Succession:
     """The verdict, the winner's digest on PASS, the reason in a sentence, and `PromotionFindings` of all contenders.
 
     `waits` says why the winner must not score before a person has signed; None if it may at once, or there is none.
+    `compared`: the contenders whose comparison with the champion decided; empty where something else did.
     """
 
     verdict: Verdict
@@ -42,6 +43,7 @@ class Succession:
     why: str
     findings: pd.DataFrame
     waits: str | None = None
+    compared: tuple[Contender, ...] = ()
 
 
 def decide(
@@ -110,12 +112,13 @@ def challenge(contenders: Sequence[Contender], findings: pd.DataFrame) -> Succes
     proven = [c for c in contenders if overall(c) is Verdict.PASS]
     if proven:
         best = max(proven, key=gain)
-        return Succession(Verdict.PASS, best.model_md5, f"{best.candidate}: {meaning(best)}", findings)
+        why = f"{best.candidate}: {meaning(best)}"
+        return Succession(Verdict.PASS, best.model_md5, why, findings, compared=tuple(contenders))
     verdicts = [overall(c) for c in contenders]
     # FAIL closes the question, so it is said only when it has been answered for each of them.
     verdict = Verdict.UNKNOWN if Verdict.UNKNOWN in verdicts else Verdict.FAIL
     reasons = "; ".join(f"{c.candidate}: {meaning(c)}" for c in contenders)
-    return Succession(verdict, None, f"the champion stays. {reasons}", findings)
+    return Succession(verdict, None, f"the champion stays. {reasons}", findings, compared=tuple(contenders))
 
 
 def too_few_months(have: int, need: int, *, after: str) -> Comparison:

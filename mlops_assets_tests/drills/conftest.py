@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,10 +74,11 @@ def simulated(
 ) -> Simulate:
     """Plays a scenario in a home of its own, after the sample months."""
 
-    def play(scenario: str, *, months: int, **more: str) -> Simulated:
-        home = copy_sampled(tmp_path_factory.mktemp("simulated") / "home")
+    def play(scenario: str, *, months: int, options: Sequence[str] = (), **more: str) -> Simulated:
+        folder = tmp_path_factory.mktemp("simulated") / "home"
+        home = Home(folder) if "panel" in options else copy_sampled(folder)  # a panel has a sample of its own
         done = subprocess.run(
-            [*command, "simulate", "--scenario", scenario, "--months", str(months), "--json"],
+            [*command, "simulate", "--scenario", scenario, "--months", str(months), "--json", *options],
             capture_output=True,
             text=True,
             timeout=PATIENCE,

@@ -3,15 +3,22 @@
 What the system should do stands in the catalogue; how often it does so, over many seeds, is `benchmarks/decisions.py`.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from mlops_assets import deliveries, loop, operate
+from mlops_assets.churn import scenarios
 from mlops_assets.churn.scenarios import SCENARIOS
 from mlops_assets.gates import findings
-from mlops_assets.home import PROJECT
+from mlops_assets.gates.attempts import open_causes
+from mlops_assets.history import Accepted, Registered
+from mlops_assets.home import PROJECT, Home, history_of
+from mlops_assets.params import Params
 from mlops_assets.storage import Layers
 
 pytestmark = pytest.mark.slow
@@ -21,7 +28,7 @@ Simulate = Callable[..., Played]
 End = Callable[..., Any]
 
 MONTHS = 4  # of those that end like quiet ones
-NEWS = ("promotion of", "New champion", "The champion stays")  # what became of a training
+NEWS = ("promotion of", "New champion", "The champion stays", "Change since")  # what became of a training
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +99,61 @@ def test_no_cause_is_taken_up_again_once_promotion_has_decided(rival: Played) ->
     assert all(len(month["trainings"]) <= 1 for month in rival.months)
 
 
-def test_another_mix_of_customers_never_unseats_a_champion_that_is_as_good_as_ever(simulated: Simulate) -> None:
-    shifted = simulated("mix_shift@1", months=4)
+@pytest.fixture(scope="module")
+def shifted(simulated: Simulate) -> Played:
+    """A year in which the mix of customers is another one from the first month on. To be read only."""
+    return simulated("mix_shift@1", months=12)
+
+
+def test_another_mix_of_customers_never_unseats_a_champion_that_is_as_good_as_ever(shifted: Played) -> None:
     assert did(shifted) == expected("mix_shift", shifted)
-    assert shifted.months[-1]["trainings"][-1]["verdict"] == "FAIL", "promotion has decided"
+    verdicts = [training["verdict"] for month in shifted.months for training in month["trainings"]]
+    assert verdicts == ["UNKNOWN", "FAIL"], "at once, and when promotion can decide"
+
+
+def test_a_harmless_change_is_green_after_four_months_and_costs_three_trainings_at_most(shifted: Played) -> None:
+    assert shifted.verdicts("drift")[0] == "FAIL"
+    fourth = shifted.months[3]["batch"]
+    assert newest_words(shifted, "drift_report", [fourth]) == ["PASS"], "the fourth month, once it is judged again"
+    assert set(shifted.verdicts("drift")[4:]) == {"PASS"}
+    assert set(shifted.verdicts("outcomes")) == {"PASS"}
+    assert sum(len(month["trainings"]) for month in shifted.months) <= 3
+    assert len(history_of(shifted.home).read(Registered)) <= 2 * (1 + 3)
+
+
+def test_a_harmless_change_is_accepted_and_told_once(shifted: Played) -> None:
+    (record,) = history_of(shifted.home).read(Accepted)
+    first = shifted.months[0]["batch"]
+    assert record.batch == first
+    assert tuple(record.batches) == tuple(month["batch"] for month in shifted.months[:3])
+    assert shifted.alerts.count(f"Change since {first} accepted") == 1
+    assert not [title for title in shifted.alerts if title.startswith("The champion stays")]
+    assert calls(shifted) == []
+
+
+def test_after_a_harmless_change_the_next_one_is_seen_and_named_by_itself(
+    shifted: Played, params: Params, tmp_path: Path
+) -> None:
+    (month,) = scenarios.play(
+        deliveries.source_table(),
+        seed=7,
+        first=12,
+        months=1,
+        scenario="mix_shift",
+        at=1,
+        dealt=params.sample.seed,
+    )
+    charges = pd.to_numeric(month.customers.monthly_charges)
+    is_fiber = month.customers.internet_service.eq("Fiber optic")
+    dearer = month.customers.assign(monthly_charges=charges.where(~is_fiber, (charges * 1.2).round(2)).map(str))
+    shutil.copytree(shifted.home.root, tmp_path / "next", symlinks=True)
+    with operate.system(Home(tmp_path / "next"), params) as running:
+        running.inbox.put(month.batch, {"customers": deliveries.csv_bytes(dearer)})
+        assert running.run("score", month.batch).is_success
+        layers, history = running.resources["layers"], running.resources["history"]
+        assert "monthly_charges" in layers.read("drift_report", month.batch).moved.iloc[0]
+        causes = open_causes(loop.facts(layers, history, running.instance, params), params.loop.min_months)
+    assert [cause.key.split(":")[:2] for cause in causes] == [["drift", month.batch]]
 
 
 @pytest.mark.parametrize(("fault", "months"), [("cents_for_dollars", 2), ("missing_burst", 1)])

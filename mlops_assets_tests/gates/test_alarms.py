@@ -13,9 +13,11 @@ from mlops_assets.gates.alarms import (
     approval_waiting,
     broken_pipe,
     called,
+    change_accepted,
     decided,
     failed_run,
     months,
+    no_champion,
     no_evidence,
     outage,
     outcomes_overdue,
@@ -239,3 +241,28 @@ def test_a_sensor_that_goes_on_failing_is_one_cause_and_one_that_fails_anew_anot
     )
     assert now.cause == later.cause != anew.cause
     assert now.body == "KeyError"
+
+
+# --------------------------------------------------------------------------------------------------- accepted, and none
+
+
+def test_an_accepted_change_is_a_decision_about_its_training_and_says_how_to_take_it_back() -> None:
+    alert = change_accepted("2024-08", "run 1", "no gain proven")
+    stays = decided(Verdict.FAIL, "run 1", "no gain", None)
+    assert stays
+    assert (alert.kind, alert.cause) == (Kind.DECISION, stays.cause), "one training, one message"
+    assert (alert.title, alert.body) == ("Change since 2024-08 accepted", "no gain proven")
+    assert "mlops accept 2024-08 --what change --take-back --reason TEXT" in alert.next_step
+
+
+def test_no_champion_names_the_floors_and_where_their_limits_stand() -> None:
+    alert = no_champion(["calibration_error", "gain"], "scores are off", ["floors.max_calibration_error"])
+    assert alert.title == "No champion: no model passes calibration_error, gain"
+    assert "The next mature month is tried by itself" in alert.next_step
+    assert "change floors.max_calibration_error in params.yaml" in alert.next_step
+
+
+def test_no_champion_is_told_again_only_when_other_floors_fail() -> None:
+    first, later = no_champion(["gain"], "+.010", []), no_champion(["gain"], "+.012", [])
+    assert first.cause == later.cause != no_champion(["gain", "described"], "+.010", []).cause
+    assert "params.yaml" not in first.next_step

@@ -84,11 +84,19 @@ def test_whole_months_that_became_fractions_are_news_though_they_are_in_range() 
 
     aspects = {move.aspect: move.p_value for move in news.news_moves(compared("tenure", *map(pd.Series, (then, now))))}
 
-    assert aspects["unseen"] < 1e-4
+    # That the ten of 600 rows are all of the batch's 200.
+    assert aspects["fraction"] == pytest.approx(comb(200, 10) / comb(600, 10))
     assert aspects["range"] == 1
 
 
-def test_prices_of_which_most_occur_once_are_not_counted_like_levels() -> None:
-    price = compared("price", pd.Series(np.arange(100.0)), pd.Series(np.arange(100.0) + 0.5))
+def test_fractions_that_the_reference_holds_too_are_no_news() -> None:
+    then, now = np.append(np.arange(399.0), 0.5), np.arange(200.0) + 0.5
 
-    assert {move.aspect for move in news.news_moves(price)} == {"range"}
+    assert news.fraction_move(then, now).p_value == 1
+
+
+@pytest.mark.parametrize("often", [1, 6, 50])
+def test_numbers_are_never_counted_like_levels_however_often_each_occurs(often: int) -> None:
+    price = compared("price", pd.Series(np.repeat(np.arange(100.0), often)), pd.Series(np.arange(98.0) + 0.5))
+
+    assert {move.aspect for move in news.news_moves(price)} == {"range", "fraction"}

@@ -174,7 +174,7 @@ def test_rows_that_stand_for_many_are_counted_for_what_they_tell() -> None:
     judged = assess(NOW, KEPT, weights=weights, min_rows=int(alike) + 1)
 
     assert judged.verdict is Verdict.UNKNOWN
-    assert "weigh as" in judged.moved
+    assert f"{len(used)} rows that tell as much as {alike:.0f}" in judged.moved
 
 
 # ------------------------------------------------------------------------------------------------ who cannot be told
@@ -278,10 +278,32 @@ def test_a_month_of_few_rows_is_judged_with_those_before_it() -> None:
     assert judged.verdict is Verdict.PASS
 
 
-def test_a_month_of_one_label_is_unknown_whatever_came_before() -> None:
-    labels = np.where(MONTHS == "2024-09", 0.0, PATIENCE_LOTS < PATIENCE)
+@pytest.mark.parametrize(("months", "verdict"), [(["2024-09"], Verdict.UNKNOWN), (MONTHS, Verdict.FAIL)])
+def test_a_month_of_one_label_tells_nothing_alone_and_something_with_those_before_it(
+    months: npt.ArrayLike, verdict: Verdict
+) -> None:
+    is_in = np.isin(MONTHS, months)
+    labels = np.where(MONTHS == "2024-09", 0.0, PATIENCE_LOTS < PATIENCE)[is_in]
 
-    assert assess(PATIENCE, labels, batches=MONTHS).verdict is Verdict.UNKNOWN
+    judged = assess(PATIENCE[is_in], labels, batches=MONTHS[is_in])
+
+    told = {finding.window: finding.verdict for finding in judged.findings}
+    assert told[NEWEST] is Verdict.UNKNOWN
+    assert judged.verdict is verdict
+
+
+def test_a_rare_month_of_one_label_passes_where_all_months_together_keep_their_word() -> None:
+    scores = shifted(PATIENCE, by=-1.5)
+    leaves = scores > PATIENCE_LOTS
+    # Those who left in the newest month are the same ones, only of the month before.
+    order = np.argsort(leaves[MONTHS >= "2024-08"] * -1, kind="stable") + 400
+    rows = np.concatenate([np.arange(400), order])
+
+    judged = assess(scores[rows], leaves[rows].astype(float), batches=MONTHS)
+
+    told = {finding.window: finding.verdict for finding in judged.findings}
+    assert told == {NEWEST: Verdict.UNKNOWN, POOLED: Verdict.PASS}
+    assert judged.verdict is Verdict.PASS
 
 
 def halves(rows: int) -> npt.NDArray[np.str_]:

@@ -8,8 +8,19 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
+from sklearn.metrics import log_loss, roc_auc_score
 
-from mlops_assets.gates.promotion import Comparison, PromotionFindings, compare, comparison_findings, widened
+from mlops_assets.gates.promotion import (
+    FEW_IN_A_SEGMENT,
+    FEW_LABELS_IN_A_SEGMENT,
+    Comparison,
+    PromotionFindings,
+    Requirement,
+    compare,
+    comparison_findings,
+    widened,
+)
 from mlops_assets.gates.verdict import Verdict
 
 Floats = npt.NDArray[np.float64]
@@ -28,9 +39,15 @@ def scores(noise: float, seed: int, shift: float = 0.0) -> Floats:
 
 
 TRUTH, NOISY = scores(0, 0), scores(1.0, 1)
+WEIGHTS = np.random.default_rng(17).choice([0.25, 1.0, 10.0], ROWS, p=[0.3, 0.6, 0.1])
 pairs = st.tuples(st.floats(0.05, 1.5), st.floats(0.05, 1.5), st.integers(0, 10**6)).map(
     lambda drawn: (scores(drawn[0], drawn[2]), scores(drawn[1], drawn[2] + 1))
 )
+
+
+def one(comparison: Comparison, subject: str) -> Requirement:
+    (found,) = (asked for asked in (*comparison.by_metric, *comparison.by_segment) if asked.subject == subject)
+    return found
 
 
 def held(comparison: Comparison) -> dict[str, bool]:
@@ -174,8 +191,8 @@ def test_a_gain_that_is_sure_but_small_is_turned_down() -> None:
     assert (comparison.verdict, held(comparison)["relative_gain"]) == (Verdict.FAIL, False)
 
 
-def test_a_challenger_that_repairs_the_level_but_ranks_worse_is_turned_down() -> None:
-    comparison = compare(scores(0, 0, shift=2.5), scores(0.9, 7), LABELS)
+def test_a_challenger_that_repairs_the_level_but_surely_ranks_worse_is_turned_down() -> None:
+    comparison = compare(scores(0, 0, shift=2.5), scores(1.5, 7), LABELS)
 
     assert held(comparison) == {"log_loss": True, "relative_gain": True, "roc_auc": False}
     assert comparison.verdict is Verdict.FAIL
@@ -187,20 +204,19 @@ def test_a_challenger_that_only_repairs_the_level_may_pass() -> None:
     assert (comparison.verdict, comparison.by_metric[2].value) == (Verdict.PASS, 0)
 
 
-def test_without_tolerance_an_equal_ranking_is_not_enough() -> None:
-    assert compare(scores(0, 0, shift=1.5), TRUTH, LABELS, max_auc_loss=0.0).verdict is Verdict.FAIL
+def test_an_equal_ranking_is_no_fall_even_without_tolerance() -> None:
+    assert compare(scores(0, 0, shift=1.5), TRUTH, LABELS, max_auc_loss=0.0).verdict is Verdict.PASS
 
 
-def test_a_ranking_that_may_have_fallen_too_far_is_turned_down_though_it_was_not_seen_to() -> None:
+def test_a_ranking_that_fell_stops_nothing_until_it_surely_fell_by_more_than_is_allowed() -> None:
     champion = scores(0, 0, shift=2.5)
-    ours = compare(champion, scores(0.3, 7), LABELS).by_metric[2]
+    ours = compare(champion, scores(1.5, 7), LABELS).by_metric[2]
     assert ours.value is not None
-    assert ours.lower is not None
+    assert ours.upper is not None
+    assert ours.value < ours.upper < 0
 
-    between = -(ours.value + ours.lower) / 2
-
-    assert held(compare(champion, scores(0.3, 7), LABELS, max_auc_loss=between))["roc_auc"] is False
-    assert held(compare(champion, scores(0.3, 7), LABELS, max_auc_loss=-ours.lower + 1e-9))["roc_auc"] is True
+    for allowed, holds in (((ours.value + ours.upper) / -2, True), (-ours.upper, True), (-ours.upper - 1e-9, False)):
+        assert held(compare(champion, scores(1.5, 7), LABELS, max_auc_loss=allowed))["roc_auc"] is holds
 
 
 def test_a_segment_that_may_be_worse_stops_nothing_until_it_surely_is() -> None:
@@ -208,9 +224,10 @@ def test_a_segment_that_may_be_worse_stops_nothing_until_it_surely_is() -> None:
     unsure = compare(TRUTH, NOISY, LABELS, segments=segments).by_segment[0]
     assert unsure.upper is not None
     assert unsure.lower is not None
+    loss = log_loss(LABELS[segments == 0], TRUTH[segments == 0])
 
     within, beyond = (
-        compare(TRUTH, NOISY, LABELS, segments=segments, segment_tolerance=-bound).by_segment[0].holds
+        compare(TRUTH, NOISY, LABELS, segments=segments, segment_tolerance=-bound / loss).by_segment[0].holds
         for bound in ((unsure.upper + unsure.lower) / 2, unsure.upper + 1e-9)
     )
 
@@ -248,15 +265,46 @@ def test_a_segment_that_pays_for_the_rest_turns_the_challenger_down() -> None:
     assert {name for name, holds in held(comparison).items() if not holds} == {"tenure=new"}
 
 
-def test_a_segment_of_few_rows_stops_nothing_and_is_told() -> None:
-    segments = np.where(np.arange(ROWS) < 49, "few", "many")
-    challenger = np.where(np.arange(ROWS) < 49, 1 - LABELS, TRUTH).clip(0.1, 0.9)
+def segment_of(stayed: int, left: int) -> npt.NDArray[np.str_]:
+    """A segment `few` of so many rows of either label, and the rest."""
+    members = np.concatenate([np.flatnonzero(LABELS == 0)[:stayed], np.flatnonzero(LABELS == 1)[:left]])
+    return np.where(np.isin(np.arange(ROWS), members), "few", "many")
 
-    comparison = compare(NOISY, challenger, LABELS, segments=segments)
 
-    few = comparison.by_segment[0]
-    assert (few.subject, few.value, few.holds) == ("segment=few", None, True)
-    assert few.meaning == "49 rows: cannot tell"
+@pytest.mark.parametrize(
+    ("stayed", "left", "told"),
+    [
+        (34, 15, "cannot tell from 49 rows, 50 are needed"),
+        (41, 9, "cannot tell from 9 rows of the rarer label, 10 are needed"),
+        (9, 41, "cannot tell from 9 rows of the rarer label, 10 are needed"),
+        (40, 10, None),
+        (35, 15, None),
+    ],
+)
+def test_a_segment_stops_from_so_many_rows_on_and_one_fewer_stops_nothing_and_is_told(
+    stayed: int, left: int, told: str | None
+) -> None:
+    assert (FEW_IN_A_SEGMENT, FEW_LABELS_IN_A_SEGMENT) == (50, 10)
+    segments = segment_of(stayed, left)
+    challenger = np.where(segments == "few", 1 - LABELS, TRUTH).clip(0.1, 0.9)
+
+    few = one(compare(NOISY, challenger, LABELS, segments=segments), "segment=few")
+
+    assert few.holds is (told is not None)
+    assert few.meaning == told or told is None
+    assert (few.value is None) is (told is not None)
+
+
+def test_a_segment_of_many_rows_and_few_persons_stops_nothing_and_is_told() -> None:
+    segments = segment_of(68, 30)
+    challenger = np.where(segments == "few", 1 - LABELS, TRUTH).clip(0.1, 0.9)
+    # Two rows of each of 49 persons.
+    keys = np.arange(ROWS)
+    keys[segments == "few"] = np.repeat(np.arange(49), 2)
+
+    few = one(compare(NOISY, challenger, LABELS, segments=segments, keys=keys), "segment=few")
+
+    assert (few.holds, few.meaning) == (True, "cannot tell from 98 rows that tell as much as 49, 50 are needed")
 
 
 def test_rows_without_a_segment_are_a_segment() -> None:
@@ -312,7 +360,8 @@ def test_asking_again_never_turns_no_into_yes(pair: tuple[Floats, Floats], attem
 
 
 def test_a_later_attempt_says_so() -> None:
-    assert "attempt 4 about this champion, interval 99.500%" in compare(NOISY, TRUTH, LABELS, attempt=4).meaning
+    # 2 % of error, of which the fourth attempt has 2 / (4 x 5).
+    assert "attempt 4 about this champion, interval 99.800%" in compare(NOISY, TRUTH, LABELS, attempt=4).meaning
     assert "attempt" not in compare(NOISY, TRUTH, LABELS).meaning
 
 
@@ -353,11 +402,90 @@ def test_a_gain_that_is_just_what_is_asked_is_enough() -> None:
         assert held(compare(NOISY, TRUTH, LABELS, min_relative_gain=asked))["relative_gain"] is holds
 
 
-def test_a_segment_that_is_just_within_its_tolerance_stops_nothing() -> None:
+def test_a_segment_is_held_to_a_share_of_the_champions_own_loss_in_it() -> None:
     segments = np.arange(ROWS) % 3
-    upper = compare(TRUTH, NOISY, LABELS, segments=segments).by_segment[0].upper
-    assert upper is not None
+    found = compare(TRUTH, NOISY, LABELS, segments=segments, weights=WEIGHTS).by_segment[0]
+    assert found.upper is not None
+    part = segments == 0
+    loss = log_loss(LABELS[part], TRUTH[part], sample_weight=WEIGHTS[part])
 
-    for tolerance, holds in ((-upper, True), (-np.nextafter(upper, 1), False)):
-        judged = compare(TRUTH, NOISY, LABELS, segments=segments, segment_tolerance=tolerance)
+    assert found.limit == pytest.approx(-0.05 * loss)
+    for tolerance, holds in ((-found.upper / loss + 1e-9, True), (-found.upper / loss - 1e-9, False)):
+        judged = compare(TRUTH, NOISY, LABELS, segments=segments, weights=WEIGHTS, segment_tolerance=tolerance)
         assert judged.by_segment[0].holds is holds
+
+
+# -------------------------------------------------------------------------------------------- rows that do not weigh 1
+
+
+def error_of(values: Floats, weights: Floats) -> float:
+    """Standard error of a weighted mean, by the formula of the textbook."""
+    shares = weights / weights.sum()
+    residuals = values - (shares * values).sum()
+    return float(np.sqrt(len(values) / (len(values) - 1) * (shares**2 * residuals**2).sum()))
+
+
+def losses_of(chances: Floats) -> Floats:
+    found: Floats = -(LABELS * np.log(chances) + (1 - LABELS) * np.log(1 - chances))
+    return found
+
+
+def test_the_gain_is_that_of_weighted_rows() -> None:
+    comparison = compare(NOISY, TRUTH, LABELS, weights=WEIGHTS, interval=0.9)
+
+    losses = [log_loss(LABELS, chances, sample_weight=WEIGHTS) for chances in (NOISY, TRUTH)]
+    half = norm.ppf(0.95) * error_of(losses_of(NOISY) - losses_of(TRUTH), WEIGHTS)
+    gain = losses[0] - losses[1]
+    assert (comparison.gain, comparison.lower, comparison.upper) == pytest.approx((gain, gain - half, gain + half))
+    relative = one(comparison, "relative_gain")
+    assert (relative.value, relative.lower) == pytest.approx((gain / losses[0], (gain - half) / losses[0]))
+    # What rows that all weigh alike would have given is another figure.
+    assert gain / losses[0] != pytest.approx(gain / log_loss(LABELS, NOISY), rel=1e-3)
+
+
+def test_the_gain_in_auc_is_that_of_weighted_rows() -> None:
+    found = one(compare(NOISY, TRUTH, LABELS, weights=WEIGHTS, interval=0.9), "roc_auc")
+
+    areas = [roc_auc_score(LABELS, chances, sample_weight=WEIGHTS) for chances in (NOISY, TRUTH)]
+    assert found.value == pytest.approx(areas[1] - areas[0])
+    # Each pair of a leaver and a stayer, counted one by one.
+    left, stayed = LABELS == 1, LABELS == 0
+    right = [np.sign(chances[left][:, None] - chances[stayed][None, :]) / 2 + 0.5 for chances in (NOISY, TRUTH)]
+    gained = right[1] - right[0]
+    weights = WEIGHTS[left], WEIGHTS[stayed]
+    by_row = gained @ weights[1] / weights[1].sum(), weights[0] @ gained / weights[0].sum()
+    error = np.hypot(*(error_of(part, weight) for part, weight in zip(by_row, weights, strict=True)))
+    assert found.upper == pytest.approx(areas[1] - areas[0] + norm.ppf(0.95) * error)
+
+
+def test_the_gain_of_a_segment_is_that_of_its_weighted_rows() -> None:
+    segments = np.arange(ROWS) % 3
+
+    found = one(compare(NOISY, TRUTH, LABELS, weights=WEIGHTS, segments=segments, interval=0.9), "segment=1")
+
+    part = segments == 1
+    losses = [log_loss(LABELS[part], chances[part], sample_weight=WEIGHTS[part]) for chances in (NOISY, TRUTH)]
+    # A tenth of error shared by three segments, on two sides.
+    half = norm.ppf(1 - 0.1 / 3 / 2) * error_of((losses_of(NOISY) - losses_of(TRUTH))[part], WEIGHTS[part])
+    gain = losses[0] - losses[1]
+    assert (found.value, found.lower, found.upper) == pytest.approx((gain, gain - half, gain + half))
+
+
+def test_a_gain_among_light_rows_alone_does_not_pass_and_one_among_heavy_rows_does() -> None:
+    better = np.arange(ROWS) % 2 == 0
+    champion, challenger = NOISY, np.where(better, TRUTH, scores(1.6, 3))
+
+    light, heavy = (
+        compare(champion, challenger, LABELS, weights=np.where(better, *pair)).verdict
+        for pair in ((0.05, 1.0), (1.0, 0.05))
+    )
+
+    assert (light, heavy) == (Verdict.FAIL, Verdict.PASS)
+
+
+def test_heavy_rows_are_as_few_as_they_tell() -> None:
+    weights = np.where(np.arange(ROWS) % 20 == 0, 30.0, 1.0)
+    worth = weights.sum() ** 2 / np.square(weights).sum()
+
+    for least, verdict in ((int(worth), Verdict.PASS), (int(worth) + 1, Verdict.UNKNOWN)):
+        assert compare(NOISY, TRUTH, LABELS, weights=weights, min_rows=least).verdict is verdict

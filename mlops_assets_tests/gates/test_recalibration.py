@@ -111,7 +111,9 @@ def test_the_p_value_of_two_recalibrations_is_walds() -> None:
     from scipy.stats import chi2
 
     rng = np.random.default_rng(1)
-    one, other = (Recalibration(rng.normal(size=2), np.diag(rng.uniform(0.1, 1, 2))) for _ in range(2))
+    # Two rows whose influences are apart: their squares are the covariance.
+    errors = [np.diag(rng.uniform(0.3, 1, 2)) for _ in range(2)]
+    one, other = (Recalibration(rng.normal(size=2), error**2, error) for error in errors)
     distance = ((one.coefficients - other.coefficients) ** 2 / np.diag(one.covariance + other.covariance)).sum()
 
     assert difference_p_value(one, other) == pytest.approx(chi2.sf(distance, 2))

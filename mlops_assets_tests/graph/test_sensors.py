@@ -324,7 +324,9 @@ def test_without_a_champion_enough_mature_months_are_the_cause(another: System) 
 
 def test_corrected_labels_of_a_month_that_the_champion_learned_are_a_cause(another: System) -> None:
     month = "2024-03"
-    corrected = changed(another.inbox.read("outcomes", month), lambda table: table.assign(churned="No"))
+    corrected = changed(
+        another.inbox.read("outcomes", month), lambda table: table.assign(churned=table.churned.to_numpy()[::-1])
+    )
     another.inbox.put(month, {"outcomes": corrected})
     assert another.run("learn", month).is_success
     (request,) = asked(evaluate(sensors.retrain, another))
