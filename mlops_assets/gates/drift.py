@@ -132,9 +132,7 @@ def _corrected(test: Move, asked: Sequence[Move]) -> float:
     if test.attainable is None:
         return sum(other.attainable is None for other in asked) * test.p_value / BY_NEWS
     limit = test.p_value * (1 + ROUNDING)
-    chances = sum(chance for other in asked for chance in other.attainable or () if chance <= limit)
-    # A test that saw nothing, with p 1, is no surprise, however rare all are that could have seen something.
-    return max(test.p_value, chances / BY_COUNT)
+    return sum(chance for other in asked for chance in other.attainable or () if chance <= limit) / BY_COUNT
 
 
 def conclude(findings: list[Finding], reference: int, current: int, *, is_told: bool) -> DriftAssessment:
