@@ -87,7 +87,8 @@ DRIFT, OUTCOMES, PROMOTION = (("model", "baseline", "economics", name) for name 
 PARTS = {
     "outcomes": Part(outcome_gate.case, (world, moves, outcome_gate), 40, OUTCOMES),
     "promotion": Part(promotion_gate.case, (world, outcome_gate, promotion_gate), 160, PROMOTION),
-    "drift": Part(drift_gate.case, (world, moves, drift_gate), 20, DRIFT),
+    "drift_quiet": Part(drift_gate.quiet, (world, moves, drift_gate), 60, DRIFT),
+    "drift": Part(drift_gate.changed, (world, moves, drift_gate), 20, DRIFT),
     "outcomes_oracle": Part(outcome_gate.oracle, (world, moves, outcome_gate), 1, OUTCOMES, sizes=ANY),
     "drift_oracle": Part(drift_gate.oracle, (world, moves, drift_gate), 1, DRIFT, sizes=ANY),
     "decade": Part(replay.decade, (world, moves, outcome_gate, replay), 5, EVERY, ("churn",), (390,)),
@@ -180,7 +181,7 @@ def main(
     if unknown := sorted(set(names) - set(PARTS)):
         message = f"{unknown} are no parts, there are {', '.join(PARTS)}."
         raise click.BadParameter(message)
-    chosen = [name for name in PARTS if not names or name in names or name.removesuffix("_oracle") in names]
+    chosen = [name for name in PARTS if not names or name in names or name.split("_")[0] in names]
     digests = {name: PARTS[name].digest for name in PARTS}
     file = (folder or Path(os.environ.get("MLOPS_HOME", ROOT / "var")) / "benchmarks") / "decisions.jsonl"
     numbers = SIZES[:1] if quick else [int(size) for size in sizes.split(",")]

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.world import Floats, World
-from mlops_assets.gates.drift import Cause
+from mlops_assets.gates.attribution import Cause
 
 Move = Callable[[World, pd.DataFrame, Floats, Floats], pd.DataFrame]
 

@@ -11,6 +11,7 @@ plays no part.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ from benchmarks.world import (
     world,
 )
 from mlops_assets.gates import monthly, promotion
-from mlops_assets.gates.drift import Cause
+from mlops_assets.gates.attribution import Cause
 from mlops_assets.gates.verdict import Verdict
 from mlops_assets.learning import candidates
 from mlops_assets.learning.training import (
@@ -232,9 +233,11 @@ def lasting(table: str, kind: str, size: int, seed: int) -> dict[str, Any]:
 
 def rare(table: str, kind: str, per_cent: int, seed: int) -> dict[str, Any]:
     """Floors month by month where few leave: verdict, why, and the true gain as a share of the prevalence's loss."""
-    living = customers(table, kind, RARE_ROWS, seed)
-    by = level(living.fork().month().odds, per_cent / 100)
-    living.shift = lambda _, odds: np.full_like(odds, by)
+    living, by = customers(table, kind, RARE_ROWS, seed), 0.0
+    for _ in range(3):  # who leaves less stays longer, so the level settles with the customers
+        by += level(living.month().odds, per_cent / 100)
+        living.shift = partial(constant, by)
+        living.months(0 if living.renewed is None else YEAR)
     months = living.months(params().loop.min_months - 1)
     told = []
     for _ in range(len(months), RARE_MONTHS):
@@ -247,6 +250,11 @@ def rare(table: str, kind: str, per_cent: int, seed: int) -> dict[str, Any]:
         if verdict is Verdict.PASS:
             break
     return {"floors": told, "events": float(np.mean([month.y.mean() for month in months])), "best": best_gain(months)}
+
+
+def constant(by: float, _: pd.DataFrame, odds: Floats) -> Floats:
+    """The same for everybody."""
+    return np.full_like(odds, by)
 
 
 def best_gain(months: Sequence[Month]) -> float:

@@ -261,6 +261,13 @@ def test_the_batch_fails_exactly_if_a_column_does(then: pd.DataFrame, now: pd.Da
     assert failed == (assessment.verdict is Verdict.FAIL) == (assessment.p_value <= ALPHA)
 
 
+def test_a_table_of_common_levels_and_fractions_alone_does_not_ring_for_having_no_rare_ones() -> None:
+    rng = np.random.default_rng(3)
+    deal = pd.DataFrame({"size": rng.normal(size=2100).round(3), "grade": rng.choice(["low", "high"], size=2100)})
+    assessed = assess(deal.iloc[1800:].reset_index(drop=True), deal.iloc[:1800])
+    assert assessed.verdict is Verdict.PASS, assessed.findings
+
+
 def test_many_columns_correct_each_other() -> None:
     rng = np.random.default_rng(3)
     then, now = (pd.DataFrame(rng.normal(by, 1, size=(rows, 1))) for by, rows in ((0, 400), (0.3, 200)))
