@@ -1,7 +1,7 @@
 """Changes the gates one token at a time, and reports every change that no test notices.
 
-A line that is run is not yet a line that is tested. Each mutant is one small error as a person might make: `<` for
-`<=`, `+` for `-`, `and` for `or`, a constant that is off by one, a `not` or a keyword argument too few. The tests run in
+A line that is run is not yet one that is tested. Each mutant is one small error as a person might make: `<` for `<=`,
+`+` for `-`, `and` for `or`, a constant that is off by one, a `not` or a keyword argument too few. The tests run in
 one process that is forked for each mutant, so that a mutant costs its tests and not the imports; nothing on disk is
 changed. Those in `EQUIVALENT` change nothing that a test could see, each for the reason given.
 
@@ -90,7 +90,7 @@ def places(tree: ast.Module) -> Iterator[tuple[ast.AST, int, str]]:
             yield from ((node, at, error) for at, error in errors_of(node))
 
 
-def errors_of(node: ast.AST) -> list[tuple[int, str]]:
+def errors_of(node: ast.AST) -> list[tuple[int, str]]:  # noqa: PLR0911 - one for each kind of error
     """The errors that can be made in a node: its number and words for it."""
     match node:
         case ast.Compare(ops=ops):
