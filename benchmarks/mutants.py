@@ -53,6 +53,12 @@ COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
 
 TESTS = {
     "persons": ["persons", "promotion"],
+    "promotion": ["promotion", "persons"],
+    "floors": ["floors", "persons"],
+    "outcomes": ["outcomes", "persons"],
+    "joint": ["joint", "persons"],
+    "drift": ["drift", "moves", "persons"],
+    "monthly": ["monthly", "ageing"],
     "estimates": ["estimates", "persons", "promotion", "floors"],
     "evidence": ["promotion", "floors", "outcomes", "persons", "asking"],
     "recalibration": ["recalibration", "outcomes", "persons"],

@@ -443,6 +443,14 @@ def test_the_gain_is_that_of_weighted_rows() -> None:
     assert gain / losses[0] != pytest.approx(gain / log_loss(LABELS, NOISY), rel=1e-3)
 
 
+def test_a_champion_without_any_loss_leaves_no_share_of_it_to_gain() -> None:
+    comparison = compare(LABELS, NOISY, LABELS)
+
+    relative = one(comparison, "relative_gain")
+    assert (relative.value, relative.lower, relative.upper) == (0, 0, 0)
+    assert comparison.verdict is Verdict.FAIL
+
+
 def test_the_gain_in_auc_is_that_of_weighted_rows() -> None:
     found = one(compare(NOISY, TRUTH, LABELS, weights=WEIGHTS, interval=0.9), "roc_auc")
 
