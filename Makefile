@@ -83,6 +83,10 @@ test: setup ## lint, types, import rules, the code location, tests but for the l
 drills: setup ## the long drills: years that are killed, the real daemon, every scenario; ten minutes
 	env -u DAGSTER_HOME -u MLOPS_HOME $(BIN)/pytest -m slow
 
+.PHONY: mutants
+mutants: setup ## errors made in the gates one by one: which does no test notice? hours, or ONLY="floors news"
+	$(BIN)/python -m benchmarks.mutants $(ONLY)
+
 repro: setup ## the six layers from data/landing, by DVC: what dvc.lock promises
 	$(BIN)/dvc repro
 

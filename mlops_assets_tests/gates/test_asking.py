@@ -48,7 +48,7 @@ def suffice(sizes: Sizes, months: tuple[str, ...], min_rows: int) -> bool:
 def test_the_months_are_newer_than_the_champion_enough_and_no_more_than_needed(
     rows: Sizes, after: str, months: int, min_rows: int
 ) -> None:
-    newer = tuple(sorted(month for month in rows if month > after and sum(rows[month])))
+    newer = tuple(sorted(month for month in rows if month > after and rows[month] != (0, 0)))
 
     told = window(rows, after=after, months=months, min_rows=min_rows)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
 from mlops_assets.gates import estimates
-from mlops_assets.gates.estimates import Floats
+from mlops_assets.gates.persons import Floats
 
 seeds = st.integers(0, 2**32 - 1)
 

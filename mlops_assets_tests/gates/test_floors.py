@@ -73,6 +73,16 @@ def test_a_model_behind_the_baseline_fails_by_that_alone() -> None:
     assert broken(judge(noisy, max_calibration_error=1.0)) == {"loss_behind_baseline"}
 
 
+def test_a_model_that_is_surely_behind_by_just_what_is_allowed_holds() -> None:
+    noisy = np.clip(TRUTH + np.random.default_rng(1).normal(0, 0.1, 1200), 0.02, 0.98)
+    (behind,) = (one for one in judge(noisy).floors if one.subject == "loss_behind_baseline")
+    assert behind.value is not None
+    assert (behind.lower or 0) > 0
+
+    for allowed, expected in ((behind.value, set()), (np.nextafter(behind.value, 0), {"loss_behind_baseline"})):
+        assert broken(judge(noisy, max_calibration_error=1.0, max_loss_behind_baseline=allowed)) == expected
+
+
 @pytest.mark.parametrize("flag", ["described", "reproducible"])
 def test_a_model_that_nobody_described_or_can_repeat_fails_by_that_alone(flag: str) -> None:
     judgement = judge(**{flag: False})

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandera.errors import SchemaErrors
 
-from mlops_assets.gates.estimates import Floats
 from mlops_assets.gates.outcome_findings import OutcomeFindings, findings_table, verdict_of
 from mlops_assets.gates.outcomes import ALL, NEWEST, POOLED, WHOLE, OutcomeAssessment, assess_outcomes
+from mlops_assets.gates.persons import Floats
 from mlops_assets.gates.verdict import Verdict
 
 MANY = 2346

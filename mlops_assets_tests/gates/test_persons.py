@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from mlops_assets.gates import estimates
 from mlops_assets.gates.drift import DriftAssessment, assess_drift
-from mlops_assets.gates.estimates import Estimate, Floats
+from mlops_assets.gates.estimates import Estimate
 from mlops_assets.gates.floors import FloorsJudgement, judge_floors
 from mlops_assets.gates.outcomes import OutcomeAssessment, assess_outcomes
-from mlops_assets.gates.persons import codes_of, effective_rows, persons_of, summed
+from mlops_assets.gates.persons import Floats, codes_of, effective_rows, persons_of, summed
 from mlops_assets.gates.promotion import Comparison, compare
 from mlops_assets.gates.recalibration import difference_p_value, recalibrate
 from mlops_assets.gates.verdict import Verdict
@@ -55,7 +55,6 @@ def compared(rows: dict[str, Floats], keys: Keys | None) -> Comparison:
 
 
 def judged(rows: dict[str, Floats], keys: Keys | None) -> FloorsJudgement:
-    limits = {"min_gain_over_prevalence": 0.1, "max_calibration_error": 0.1, "max_loss_behind_baseline": 0.01}
     return judge_floors(
         rows["labels"],
         rows["champion"],
@@ -64,7 +63,9 @@ def judged(rows: dict[str, Floats], keys: Keys | None) -> FloorsJudgement:
         keys=keys,
         described=True,
         reproducible=True,
-        **limits,
+        min_gain_over_prevalence=0.1,
+        max_calibration_error=0.1,
+        max_loss_behind_baseline=0.01,
     )
 
 
@@ -139,7 +140,7 @@ def test_nobody_tells_nothing() -> None:
 
 @given(keys=st.lists(st.sampled_from(["a", "b", "c", "10", "9", None]), min_size=1, max_size=12), seed=seeds)
 def test_a_code_is_a_person_and_a_missing_key_a_person_of_its_own(keys: list[str | None], seed: int) -> None:
-    codes = codes_of(keys)
+    codes = codes_of(np.array(keys, dtype=object))
 
     for one, key in enumerate(keys):
         for other, another in enumerate(keys):
@@ -152,7 +153,7 @@ def test_a_code_is_a_person_and_a_missing_key_a_person_of_its_own(keys: list[str
 
 
 def test_rows_are_each_their_own_person_where_no_key_comes_twice() -> None:
-    assert persons_of(["a", "b"], ["c", None]) is None
+    assert persons_of(["a", "b"], np.array(["c", None], dtype=object)) is None
     assert persons_of(None, None) is None
     both = persons_of(["a", "b"], ["b", "d"])
     assert both is not None
@@ -208,7 +209,7 @@ def test_keys_of_which_none_comes_twice_change_no_figure(seed: int) -> None:
     keys, known = alone(2 * ROWS)[:ROWS], alone(2 * ROWS)[ROWS:]
 
     for ask in (compared, judged):
-        with_keys, without = ask(rows, keys), ask(rows, None)  # type: ignore[operator]
+        with_keys, without = ask(rows, keys), ask(rows, None)
         assert (with_keys.verdict, with_keys.meaning) == (without.verdict, without.meaning)
         assert alike(figures(with_keys), figures(without))
     assert assessed(rows, keys, then, known) == assessed(rows, None, then, None)
@@ -233,7 +234,7 @@ def test_every_row_of_everybody_twice_changes_no_interval_and_without_keys_narro
     twice, both = repeated(rows), np.concatenate([keys, keys])
 
     for ask in (compared, judged):
-        once, again, unknown = ask(rows, keys), ask(twice, both), ask(twice, None)  # type: ignore[operator]
+        once, again, unknown = ask(rows, keys), ask(twice, both), ask(twice, None)
         assert once.verdict is again.verdict
         first, second, third = (
             {name: value for name, value in figures(one).items() if "calibration_error" not in name}

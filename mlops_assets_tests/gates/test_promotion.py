@@ -443,6 +443,14 @@ def test_the_gain_is_that_of_weighted_rows() -> None:
     assert gain / losses[0] != pytest.approx(gain / log_loss(LABELS, NOISY), rel=1e-3)
 
 
+def test_a_champion_without_any_loss_leaves_no_share_of_it_to_gain() -> None:
+    comparison = compare(LABELS, NOISY, LABELS)
+
+    relative = one(comparison, "relative_gain")
+    assert (relative.value, relative.lower, relative.upper) == (0, 0, 0)
+    assert comparison.verdict is Verdict.FAIL
+
+
 def test_the_gain_in_auc_is_that_of_weighted_rows() -> None:
     found = one(compare(NOISY, TRUTH, LABELS, weights=WEIGHTS, interval=0.9), "roc_auc")
 
@@ -454,7 +462,7 @@ def test_the_gain_in_auc_is_that_of_weighted_rows() -> None:
     gained = right[1] - right[0]
     weights = WEIGHTS[left], WEIGHTS[stayed]
     by_row = gained @ weights[1] / weights[1].sum(), weights[0] @ gained / weights[0].sum()
-    error = np.hypot(*(error_of(part, weight) for part, weight in zip(by_row, weights, strict=True)))
+    error = sum(error_of(part, weight) ** 2 for part, weight in zip(by_row, weights, strict=True)) ** 0.5
     assert found.upper == pytest.approx(areas[1] - areas[0] + norm.ppf(0.95) * error)
 
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.gates.estimates import Estimate, Floats
+from mlops_assets.gates.estimates import Estimate
+from mlops_assets.gates.persons import Floats
 from mlops_assets.gates.recalibration import (
     Recalibration,
     auc,

@@ -93,8 +93,9 @@ def contest(
         row = table.iloc[0].copy()
         row[["candidate", "model_md5", "as_of"]] = "feeble", incumbent.model_md5, incumbent.as_of
         verdict = b'{"winner": "feeble"}'
-        known = {"scores": content, "reference": incumbent.reference, "verdict": verdict}
-        layers.write("champion", crown(row, model=incumbent.model, **known))
+        known = incumbent.reference
+        bundle = crown(row, model=incumbent.model, scores=content, reference=known, verdict=verdict)
+        layers.write("champion", bundle)
         ran = running.materialize("promotion_verdict"), running.materialize("champion")
         yield Contest(ran, running, layers.read("promotion_verdict"), scores)
 
