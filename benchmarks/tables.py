@@ -1,6 +1,6 @@
 """How the results of `benchmarks.decisions` are told: Markdown tables, each figure held to its goal.
 
-*Italics* miss their goal, **bold** misses it for certain: the interval does not reach it.
+*Italics* miss their goal, **bold** misses it for certain: the interval, of ten cases at least, does not reach it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +16,7 @@ Results = dict[tuple[str, str, str, int], list[Any]]
 """Of each part, table, world and size the results of every seed."""
 
 FALSE_DECISIONS, FALSE_YEARS, POWER, NEW_LEVEL, EQUAL = 0.01, 0.05, 0.9, 0.9, 0.025
+ENOUGH = 10
 PROFIT, GREEN, TRAININGS = 0.95, 4, 3
 WHERE = [(kind, size) for kind in KINDS for size in SIZES]
 HEAD = [f"{kind}, {size:,}" for kind, size in WHERE]
@@ -34,7 +35,8 @@ def share(hits: int, of: int, *, most: float = 1.0, least: float = 0.0, beside: 
     if not of:
         return "-"
     low, high = wilson(hits, of)
-    mark = "**" if low > most or high < least else "*" if hits / of > most or hits / of < least else ""
+    is_sure = of >= ENOUGH and (low > most or high < least)
+    mark = "**" if is_sure else "*" if hits / of > most or hits / of < least else ""
     return f"{mark}{100 * hits / of:.0f} ({100 * low:.0f} to {100 * high:.0f}){mark}{beside}"
 
 
@@ -118,7 +120,7 @@ def behind(results: Results, part: str, kind: str, alpha: float) -> tuple[int, i
             if best >= 0.5:
                 of += 1
                 missed += np.mean(first) < POWER * best
-                surely += wilson(sum(first), len(first))[1] < POWER * best
+                surely += len(first) >= ENOUGH and wilson(sum(first), len(first))[1] < POWER * best
     return of, int(missed), int(surely)
 
 
