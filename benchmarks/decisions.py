@@ -3,8 +3,8 @@
 Each finished case is a line of `decisions.jsonl` in the folder of results, under the digest of params, gates and the
 part's own code: started again, or with more cases, the command goes on from there, and what was decided by other rules
 is not counted. Prints Markdown tables of all that is there, each share with Wilson's 95 % interval; progress goes to
-stderr. All of it takes some twelve hours of CPU, half of that on two processors; `--quick` a quarter of an hour: one case
-of each kind at the smallest size, and no decade.
+stderr. All of it takes some twelve hours of CPU, six on two processors; `--quick` a quarter of an hour: one case of
+each kind at the smallest size, and no decade.
 """
 
 import ast
