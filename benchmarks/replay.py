@@ -70,7 +70,7 @@ class Loop:
     called: int = 0  # month in which a person was called
     since: int | None = None  # month of the first alarm that is not settled
     kept: set[int] = field(default_factory=set)  # months whose outcomes were as promised
-    unseen: list[monthly.Batch] = field(default_factory=list)
+    unseen: list[Month] = field(default_factory=list)
     told: dict[str, list[Any]] = field(
         default_factory=lambda: {"drift": [], "outcomes": [], "trained": [], "crowned": [], "accepted": []}
     )
@@ -78,13 +78,13 @@ class Loop:
     def month(self, now: Month) -> None:
         """What the loop does when a month has come, and the outcomes of the one before."""
         number = len(self.history)
-        batch = batch_of(self.champion, now)
         drift = monthly.assess_month(
             self.champion.X,
             now.X,
-            earlier=self.unseen[-2:],
+            # Scored anew: a champion may have been crowned since.
+            earlier=[batch_of(self.champion, month) for month in self.unseen[-2:]],
             reference_scores=self.champion.promised,
-            current_scores=batch.scores,
+            current_scores=self.champion.score(now.X),
             reference_batches=self.champion.batches,
             reference_keys=self.champion.keys,
             current_keys=now.keys,
@@ -103,7 +103,7 @@ class Loop:
             self.refused = 0
         if self.since is not None and self.refused < params().loop.breaker:
             self._challenge(number)
-        self.unseen += [] if drift.cause is Cause.PIPE else [batch]
+        self.unseen += [] if drift.cause is Cause.PIPE else [now]
         self.history.append(now)
 
     def _outcomes(self) -> Verdict:
