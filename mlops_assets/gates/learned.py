@@ -28,6 +28,7 @@ def since_last_change(
     steps: Mapping[str, Floats] | None = None,
     alpha: float,
     min_rows: int = 100,
+    min_effect: float = 0.02,
     permutations: int = 399,
     seed: int = 7,
 ) -> Bools:
@@ -54,6 +55,7 @@ def since_last_change(
                 steps={name: (step[part], step[older]) for name, step in (steps or {}).items()},
                 alpha=alpha,
                 min_rows=min_rows,
+                min_effect=min_effect,
                 permutations=permutations,
                 seed=seed,
                 segments=(),

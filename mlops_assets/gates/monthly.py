@@ -33,6 +33,7 @@ class Knobs:
 
     alpha: float
     min_rows: int
+    min_effect: float
     permutations: int
     seed: int
 
@@ -75,6 +76,7 @@ def assess_month(
     batch: str = "",
     alpha: float,
     min_rows: int = 100,
+    min_effect: float = 0.02,
     permutations: int = 399,
     seed: int = 7,
     segments: Sequence[str] | None = None,
@@ -91,7 +93,7 @@ def assess_month(
     columns that age the growth is judged (`ageing`). `p_value` is corrected for both. UNKNOWN if the batch itself is
     too small, however many are pooled.
     """
-    knobs = Knobs(alpha, min_rows, permutations, seed)
+    knobs = Knobs(alpha, min_rows, min_effect, permutations, seed)
     window = [*(Batch(*one) for one in earlier), Batch(current, current_scores, current_keys, batch)][-WINDOW:]
     steps = _steps(reference, reference_batches, reference_keys, window)
     scores = None if reference_scores is None else np.asarray(reference_scores, dtype=float)

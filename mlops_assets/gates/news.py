@@ -48,7 +48,13 @@ def missing_move(reference: Column, current: Column, *, reference_worth: float =
         return Move(1.0, "", MISSING)
     then, now = counts[:, 0] / counts.sum(axis=1)
     p_value = fisher(np.rint(counts * [[reference_worth], [1.0]]))
-    return Move(p_value, f"missing {percent(then)} -> {percent(now)}", MISSING, effect=float(now - then))
+    return Move(
+        p_value,
+        f"missing {percent(then)} -> {percent(now)}",
+        MISSING,
+        effect=float(now - then),
+        share=abs(float(now - then)),
+    )
 
 
 def fraction_move(reference: Floats, current: Floats, *, reference_worth: float = 1.0) -> Move:
@@ -62,7 +68,7 @@ def fraction_move(reference: Floats, current: Floats, *, reference_worth: float 
     if before or not (broken and reference.size):
         return Move(1.0, "", FRACTION, attainable=(chance,))
     words = f"fractions in {percent(broken / current.size)} of the rows, whole numbers before"
-    return Move(chance, words, FRACTION, attainable=(chance,))
+    return Move(chance, words, FRACTION, attainable=(chance,), share=broken / current.size)
 
 
 def range_move(
@@ -85,7 +91,8 @@ def range_move(
         for out, where, limit in zip(beyond_it, ("below", "above"), (low, high), strict=True)
         if out.any()
     )
-    return Move(min(1.0, 2 * min(chances)), beyond, RANGE)
+    share = float(np.mean((current < low) | (current > high)))
+    return Move(min(1.0, 2 * min(chances)), beyond, RANGE, share=share)
 
 
 def _persons(values: Floats, codes: Codes | None) -> int:
@@ -130,7 +137,8 @@ def new_level_move(seen: pd.DataFrame, reference: float | None = None) -> Move:
         return Move(1.0, "", UNSEEN, attainable=chances)
     words = f"new: '{unseen.index[0]}' ({percent(float(unseen.iloc[0]) / total)} of the rows)"
     p_value = _all_current(int(unseen.iloc[0]), held, total)
-    return Move(p_value, words, UNSEEN, levels=tuple(map(str, unseen.index)), attainable=chances)
+    share = float(unseen.iloc[0]) / total
+    return Move(p_value, words, UNSEEN, levels=tuple(map(str, unseen.index)), attainable=chances, share=share)
 
 
 def unseen_move(seen: pd.DataFrame) -> Move:
@@ -150,4 +158,5 @@ def unseen_move(seen: pd.DataFrame) -> Move:
     once = int((seen["reference"] == 1).sum())
     p_value = float(nbinom.sf(rows - 1, once + 1, (held + 1) / (held + 1 + total)))
     names = ", ".join(f"'{level}'" for level in levels[:NAMED]) + (", ..." if len(levels) > NAMED else "")
-    return Move(p_value, f"new: {names} ({percent(rows / total)} of the rows)", UNSEEN, levels=levels)
+    words = f"new: {names} ({percent(rows / total)} of the rows)"
+    return Move(p_value, words, UNSEEN, levels=levels, share=rows / total)
