@@ -76,6 +76,7 @@ def assess_drift(
     reference_keys: npt.ArrayLike | None = None,
     current_keys: npt.ArrayLike | None = None,
     steps: Steps | None = None,
+    changes: Steps | None = None,
     alpha: float,
     min_rows: int = 100,
     min_effect: float = 0.02,
@@ -90,13 +91,14 @@ def assess_drift(
 
     UNKNOWN if a side has fewer than `min_rows` effective rows, or there is nothing to compare. Columns that only
     `current` has are not judged. Keys, shapes (m,) and (n,), name the person of each row; None: each row is another.
-    `steps`: how ageing columns grew (`ageing`); of these the growth is judged. Scores, in [0, 1] and NaN where missing,
+    `steps`: how ageing columns grew (`ageing`); of these the growth is judged. `changes`: what became of the values of
+    persons since the batch before. Scores, in [0, 1] and NaN where missing,
     are judged as one more column; the reference's must be out-of-sample. `permutations` and `seed` are those of the
     joint test. `segments` are the columns in whose levels is looked for where it moved most; None: all that have few.
     Raises ValueError when `current` lacks a column, or only one side has scores.
     """
     persons = persons_of(reference_keys, current_keys)
-    columns = pair(reference, current, reference_scores, current_scores, persons=persons, steps=steps)
+    columns = pair(reference, current, reference_scores, current_scores, persons=persons, steps=steps, changes=changes)
     shapes = {name: shape_move(column) for name, column in columns.items()}
     news = {name: news_moves(column) for name, column in columns.items()}
     is_told = bool(columns) and _smaller(persons, len(reference), len(current)) >= min_rows

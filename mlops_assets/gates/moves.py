@@ -20,7 +20,8 @@ THIN = 5.0
 SMALL_EFFECT = 0.2
 """Standardised mean difference (Cohen 1988) under which the words tell the spread too: the mean is not what moved."""
 
-MEAN, LEVEL, MISSING, UNSEEN, RANGE, TYPE, FRACTION = "mean", "level", "missing", "unseen", "range", "type", "fraction"
+MEAN, LEVEL, MISSING, UNSEEN, RANGE, TYPE = "mean", "level", "missing", "unseen", "range", "type"
+FRACTION, CHANGE = "fraction", "change"
 """What of a column a test looks at."""
 
 
