@@ -131,7 +131,8 @@ class Drift(Section):
     """When a move counts as drift."""
 
     alpha: float = Field(gt=0, lt=0.5, description="false alarms per batch, share")
-    min_rows: int = Field(ge=10, description="below it the verdict is UNKNOWN")
+    min_rows: int = Field(ge=10, description="effective rows below which the verdict is UNKNOWN")
+    min_effect: Share = Field(description="of the rows: fewer that moved are no drift, however sure")
     reference_months: int = Field(ge=1, le=60, description="newest training months that are the reference")
 
 
@@ -139,7 +140,8 @@ class Outcomes(Section):
     """When matured scores count as worse than promised."""
 
     alpha: float = Field(gt=0, lt=0.5, description="false alarms per batch, share")
-    min_rows: int = Field(ge=10, description="below it the verdict is UNKNOWN")
+    min_rows: int = Field(ge=10, description="effective rows below which the verdict is UNKNOWN")
+    min_effect: Share = Field(description="of the prevalence's log-loss: less at stake is no FAIL, however sure")
 
 
 class Coverage(Section):

@@ -50,7 +50,7 @@ def sections() -> list[type[BaseModel]]:
 def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     message = refused(tmp_path, changed(drift__alhpa=0.01))
     assert "drift.alhpa" in message
-    assert "known keys: alpha, min_rows, reference_months" in message
+    assert "known keys: alpha, min_rows, min_effect, reference_months" in message
 
 
 def test_an_unknown_section_is_refused_with_the_known_ones(tmp_path: Path) -> None:

@@ -62,6 +62,27 @@ def steps_of(snapshots: Snapshots, learned: int) -> dict[str, Floats]:
     return found
 
 
+CHANGED, LOST = 1.0, 2.0
+"""What became of a value since the same person's row in the batch before: another one; none any more."""
+
+
+def changes_of(snapshots: Snapshots) -> dict[str, Floats]:
+    """Of each column what became of the value since the same person's row in the batch before, shape (n,).
+
+    0 where it is the same, `CHANGED` or `LOST`; NaN where there is no such row, or it held no value.
+    """
+    before = _row_before(snapshots)
+    known = np.flatnonzero(before >= 0)
+    found = {}
+    for name in snapshots.table:
+        codes = pd.factorize(snapshots.table[name])[0]
+        was, now = codes[before[known]], codes[known]
+        told = np.full(len(codes), np.nan)
+        told[known] = np.where(was < 0, np.nan, np.where(now < 0, LOST, np.where(now != was, CHANGED, 0.0)))
+        found[str(name)] = told
+    return found
+
+
 def _row_before(snapshots: Snapshots) -> npt.NDArray[np.intp]:
     """Position of the same person's row in the batch before, shape (n,); -1 where there is none."""
     names, number = np.unique(snapshots.batches, return_inverse=True)

@@ -28,7 +28,8 @@ class Compared:
 
     `kind` is numeric, categorical or score; `retyped` tells in words what it was and is, empty where it is the same.
     `persons`: who the rows are, None where each is its own person. `steps`, shapes (m,) and (n,): of an ageing column,
-    by how much each row grew since the same person's row of the batch before, NaN where there is none.
+    by how much each row grew since the same person's row of the batch before, NaN where there is none. `changes`, the
+    same shapes: what became of the value since (`ageing.changes_of`).
     """
 
     name: str
@@ -38,6 +39,7 @@ class Compared:
     retyped: str = ""
     persons: Persons | None = None
     steps: tuple[Floats, Floats] | None = None
+    changes: tuple[Floats, Floats] | None = None
 
     @property
     def is_levels(self) -> bool:
@@ -126,7 +128,7 @@ def levels_of(column: pd.Series) -> npt.NDArray[np.object_]:
 
 
 Steps = Mapping[str, tuple[Floats, Floats]]
-"""Of each ageing column by how much both sides grew since the batch before, shapes (m,) and (n,)."""
+"""By column what both sides did since the batch before, shapes (m,) and (n,): how they grew, or what became of them."""
 
 
 def pair(
@@ -137,6 +139,7 @@ def pair(
     *,
     persons: Persons | None = None,
     steps: Steps | None = None,
+    changes: Steps | None = None,
 ) -> Mapping[str, Compared]:
     """Each column of `reference` with that of `current`, by name, the scores last.
 
@@ -149,7 +152,12 @@ def pair(
         )
         raise ValueError(message)
     pairs = {
-        name: replace(column, persons=persons, steps=(steps or {}).get(name) if column.kind == "numeric" else None)
+        name: replace(
+            column,
+            persons=persons,
+            steps=(steps or {}).get(name) if column.kind == "numeric" else None,
+            changes=(changes or {}).get(name) if persons is not None else None,
+        )
         for name, column in ((str(name), compared(str(name), reference[name], current[name])) for name in reference)
     }
     if then is None and now is None:

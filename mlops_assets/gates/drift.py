@@ -2,7 +2,8 @@
 
 Three questions share the chance of a false alarm: do all columns together differ (`joint`, half of it), does the shape
 of one (`moves`, three tenths), does one show what the reference never showed (`news`, a fifth). Each sees what the
-others don't. A count of moved columns, as drift presets use, waits until half the table has moved.
+others don't. A count of moved columns, as drift presets use, waits until half the table has moved. With enough rows any
+difference is significant, so that a move of fewer rows than `min_effect` is none.
 
 Where persons come again, each question is asked of persons: what a customer was in six snapshots is known of one
 customer, and what all have in common with their own past says how little chance there is in the difference.
@@ -56,6 +57,9 @@ __all__ = [
 JOINTLY, BY_SHAPE, BY_NEWS, BY_COUNT = 0.5, 0.3, 0.1, 0.1
 """Shares of the false alarms that each question may raise; news twice, by tests of any and of few outcomes."""
 
+NEWS_PER_EFFECT = 20
+"""News matter from so many times fewer rows on than moves of a known shape: a broken pipe begins small."""
+
 ROUNDING = 1e-9
 """Two chances that differ by less than this share are the same one."""
 
@@ -72,23 +76,29 @@ def assess_drift(
     reference_keys: npt.ArrayLike | None = None,
     current_keys: npt.ArrayLike | None = None,
     steps: Steps | None = None,
+    changes: Steps | None = None,
     alpha: float,
     min_rows: int = 100,
+    min_effect: float = 0.02,
     permutations: int = 399,
     seed: int = 7,
     segments: Sequence[str] | None = None,
 ) -> DriftAssessment:
     """Verdict on `current`, shape (n, >= k), against `reference`, shape (m, k): FAIL if p <= `alpha`.
 
+    A move of fewer rows than the share `min_effect`, or that far in standard deviations, has p 1; news from a twentieth
+    of it on count.
+
     UNKNOWN if a side has fewer than `min_rows` effective rows, or there is nothing to compare. Columns that only
     `current` has are not judged. Keys, shapes (m,) and (n,), name the person of each row; None: each row is another.
-    `steps`: how ageing columns grew (`ageing`); of these the growth is judged. Scores, in [0, 1] and NaN where missing,
+    `steps`: how ageing columns grew (`ageing`); of these the growth is judged. `changes`: what became of the values of
+    persons since the batch before. Scores, in [0, 1] and NaN where missing,
     are judged as one more column; the reference's must be out-of-sample. `permutations` and `seed` are those of the
     joint test. `segments` are the columns in whose levels is looked for where it moved most; None: all that have few.
     Raises ValueError when `current` lacks a column, or only one side has scores.
     """
     persons = persons_of(reference_keys, current_keys)
-    columns = pair(reference, current, reference_scores, current_scores, persons=persons, steps=steps)
+    columns = pair(reference, current, reference_scores, current_scores, persons=persons, steps=steps, changes=changes)
     shapes = {name: shape_move(column) for name, column in columns.items()}
     news = {name: news_moves(column) for name, column in columns.items()}
     is_told = bool(columns) and _smaller(persons, len(reference), len(current)) >= min_rows
@@ -110,10 +120,16 @@ def assess_drift(
     findings = []
     asked = [test for tests in news.values() for test in tests]
     for name, column in columns.items():
-        corrected = [(len(columns) * shapes[name].p_value / BY_SHAPE, shapes[name])]
-        corrected += [(_corrected(test, asked), test) for test in news[name]]
+        shape = shapes[name]
+        corrected = [(len(columns) * shape.p_value / BY_SHAPE if shape.share >= min_effect else 1.0, shape)]
+        corrected += [
+            (_corrected(test, asked) if NEWS_PER_EFFECT * test.share >= min_effect else 1.0, test)
+            for test in news[name]
+        ]
         findings.append(_finding(column, corrected, alpha=alpha, is_told=is_told, segments=cut))
     if together is not None:
+        if together.size < min_effect:
+            together = replace(together, p_value=1.0)
         findings.append(_joint_finding(together, columns, shapes, news, alpha=alpha))
     return conclude(findings, len(reference), len(current), is_told=is_told)
 

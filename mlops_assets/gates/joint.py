@@ -27,6 +27,9 @@ Bools = npt.NDArray[np.bool_]
 TAIL = 0.1
 """Share of the permutations that the exponential tail is fitted to."""
 
+MOST_ROWS = 50_000
+"""Rows of both samples that are dealt at the most: 399 deals of a million would take gigabytes."""
+
 COUNTED = 10
 """From so many permutations beyond the observed one on, they are counted; below, the tail says how rare it is."""
 
@@ -40,7 +43,8 @@ FLOAT32_WHOLE = 2**23
 class JointMove:
     """Result of the joint test: p in (0, 1], and the coordinate that moved most, by `statistic` standard errors.
 
-    `columns` are those that it looks at, `words` tell what it says; empty, with p 1, where nothing could move.
+    `size`: the same in standard deviations. `columns` are those that it looks at, `words` tell what it says; empty,
+    with p 1, where nothing could move.
     `by_column`: p of each column alone, where persons come again and no test of rows can give it.
     """
 
@@ -49,6 +53,7 @@ class JointMove:
     columns: tuple[str, ...] = ()
     words: str = ""
     by_column: Mapping[str, float] = field(default_factory=dict)
+    size: float = 0.0
 
 
 def joint_move(
@@ -73,6 +78,8 @@ def joint_move(
     if persons is not None:
         return _by_person(columns, is_current, persons, score, grown, permutations=permutations, seed=seed)
     smaller = min(current, is_current.size - current)
+    if is_current.size > MOST_ROWS:
+        return joint_move(*_some(columns, is_current, seed), score=score, permutations=permutations, seed=seed)
     codes = {name: encode(columns[name]) for name in sorted(columns)}
     # What is dealt must not depend on the order in which rows were handed over.
     order = np.lexsort([is_current, *codes.values()])
@@ -84,7 +91,15 @@ def joint_move(
     p_value = tail_p(worst(distances, [one.block for one in embedding.coordinates]))
     most = int(distances[0].argmax())
     told = embedding.coordinates[most]
-    return JointMove(p_value, float(distances[0, most]), tuple(dict.fromkeys(told.columns)), told.words)
+    size = float(distances[0].max()) * (1 / current + 1 / (is_current.size - current)) ** 0.5
+    return JointMove(p_value, float(distances[0, most]), tuple(dict.fromkeys(told.columns)), told.words, size=size)
+
+
+def _some(columns: Mapping[str, Column], is_current: Bools, seed: int) -> tuple[dict[str, Column], Bools]:
+    """`MOST_ROWS` of the rows, by lot, as many of each sample as it has: more find moves that nobody minds."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    kept = np.sort(rng.choice(is_current.size, size=MOST_ROWS, replace=False))
+    return {name: column[kept] for name, column in columns.items()}, is_current[kept]
 
 
 def _by_person(
@@ -125,7 +140,8 @@ def _by_person(
     most = int(distances[0].argmax())
     told = embedding.coordinates[most]
     columns_told = tuple(dict.fromkeys(told.columns))
-    return JointMove(p_value, float(distances[0, most]), columns_told, told.words, untold | by_column)
+    size = float(np.abs(parts[:, kept].sum(axis=0)).max())
+    return JointMove(p_value, float(distances[0, most]), columns_told, told.words, untold | by_column, size)
 
 
 def person_parts(points: Floats, known: Bools, is_current: Bools, persons: Codes) -> Floats:

@@ -26,15 +26,17 @@ def since_last_change(
     scores: npt.ArrayLike | None = None,
     keys: npt.ArrayLike | None = None,
     steps: Mapping[str, Floats] | None = None,
+    changes: Mapping[str, Floats] | None = None,
     alpha: float,
     min_rows: int = 100,
+    min_effect: float = 0.02,
     permutations: int = 399,
     seed: int = 7,
 ) -> Bools:
     """Which rows of `reference`, shape (m, k), came since it last changed; shape (m,), at least `min_rows` if it has.
 
     `batches`, shape (m,): the month of each row; `keys`: its person; `scores` as in `assess_drift`; `steps`, shapes
-    (m,): how ageing columns grew. Months are taken from the newest
+    (m,): how ageing columns grew; `changes`: what became of the values of persons. Months are taken from the newest
     backwards, each held at `alpha` against all later ones, up to the first that fails. The order of rows matters not.
     """
     names = pd.Series(np.asarray(batches)).astype(str).to_numpy()
@@ -52,8 +54,10 @@ def since_last_change(
                 reference_keys=None if known is None else known[part],
                 current_keys=None if known is None else known[older],
                 steps={name: (step[part], step[older]) for name, step in (steps or {}).items()},
+                changes={name: (told[part], told[older]) for name, told in (changes or {}).items()},
                 alpha=alpha,
                 min_rows=min_rows,
+                min_effect=min_effect,
                 permutations=permutations,
                 seed=seed,
                 segments=(),

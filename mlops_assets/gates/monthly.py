@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mlops_assets.gates.ageing import stacked, steps_of
+from mlops_assets.gates.ageing import changes_of, stacked, steps_of
 from mlops_assets.gates.attribution import Cause
 from mlops_assets.gates.drift import assess_drift, conclude
 from mlops_assets.gates.findings import NO_MOVE, DriftAssessment
@@ -33,6 +33,7 @@ class Knobs:
 
     alpha: float
     min_rows: int
+    min_effect: float
     permutations: int
     seed: int
 
@@ -54,12 +55,13 @@ class Reference:
     scores: Floats | None
     keys: npt.NDArray[np.object_] | None
     steps: dict[str, Floats]
+    changes: dict[str, Floats]
 
     def only(self, part: npt.NDArray[np.bool_]) -> "Reference":
         """The rows that `part`, shape (m,), marks."""
         scores = None if self.scores is None else self.scores[part]
         keys = None if self.keys is None else self.keys[part]
-        return Reference(self.table[part], scores, keys, {name: step[part] for name, step in self.steps.items()})
+        return Reference(self.table[part], scores, keys, _at(self.steps, part), _at(self.changes, part))
 
 
 def assess_month(
@@ -75,6 +77,7 @@ def assess_month(
     batch: str = "",
     alpha: float,
     min_rows: int = 100,
+    min_effect: float = 0.02,
     permutations: int = 399,
     seed: int = 7,
     segments: Sequence[str] | None = None,
@@ -91,46 +94,61 @@ def assess_month(
     columns that age the growth is judged (`ageing`). `p_value` is corrected for both. UNKNOWN if the batch itself is
     too small, however many are pooled.
     """
-    knobs = Knobs(alpha, min_rows, permutations, seed)
+    knobs = Knobs(alpha, min_rows, min_effect, permutations, seed)
     window = [*(Batch(*one) for one in earlier), Batch(current, current_scores, current_keys, batch)][-WINDOW:]
-    steps = _steps(reference, reference_batches, reference_keys, window)
+    steps, changes = _since(reference, reference_batches, reference_keys, window)
     scores = None if reference_scores is None else np.asarray(reference_scores, dtype=float)
     keys = None if reference_keys is None else np.asarray(reference_keys, dtype=object)
-    learned = Reference(reference, scores, keys, {name: step[: len(reference)] for name, step in steps.items()})
-    ends = np.cumsum([len(reference), *(len(one.table) for one in window)])
-    grown = [{name: step[start:end] for name, step in steps.items()} for start, end in pairwise(ends)]
-    judged = _judge(learned, window, grown, segments, knobs)
+    ends = np.cumsum([0, len(reference), *(len(one.table) for one in window)])
+    parts = [slice(start, end) for start, end in pairwise(ends)]
+    learned = Reference(reference, scores, keys, _at(steps, parts[0]), _at(changes, parts[0]))
+    since = [(_at(steps, part), _at(changes, part)) for part in parts[1:]]
+    judged = _judge(learned, window, since, segments, knobs)
     if judged.verdict is not Verdict.FAIL or reference_batches is None:
         return judged
     part = since_last_change(
-        reference, reference_batches, scores=scores, keys=keys, steps=learned.steps, **asdict(knobs)
+        reference,
+        reference_batches,
+        scores=scores,
+        keys=keys,
+        steps=learned.steps,
+        changes=learned.changes,
+        **asdict(knobs),
     )
-    return judged if part.all() else _judge(learned.only(part), window, grown, segments, knobs)
+    return judged if part.all() else _judge(learned.only(part), window, since, segments, knobs)
 
 
-def _steps(
+def _at(columns: dict[str, Floats], part: npt.NDArray[np.bool_] | slice) -> dict[str, Floats]:
+    return {name: values[part] for name, values in columns.items()}
+
+
+def _since(
     reference: pd.DataFrame, batches: npt.ArrayLike | None, keys: npt.ArrayLike | None, window: Sequence[Batch]
-) -> dict[str, Floats]:
-    """How ageing columns grew in the reference's rows and then in those of the window; none where nobody is known."""
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """How ageing columns grew, and what became of all, in the reference's rows and then in those of the window.
+
+    Nothing where nobody is known.
+    """
     named = [(one.table, one.keys, one.name) for one in window if one.keys is not None and one.name]
     if batches is None or keys is None or len(named) < len(window):
-        return {}
+        return {}, {}
     parts = [(reference, keys, batches)]
     parts += [(table[list(reference)], known, np.full(len(table), name)) for table, known, name in named]
-    return steps_of(stacked(parts), len(reference))
+    snapshots = stacked(parts)
+    return steps_of(snapshots, len(reference)), changes_of(snapshots)
 
 
 def _judge(
     reference: Reference,
     window: Sequence[Batch],
-    grown: Sequence[dict[str, Floats]],
+    since: Sequence[tuple[dict[str, Floats], dict[str, Floats]]],
     segments: Sequence[str] | None,
     knobs: Knobs,
 ) -> DriftAssessment:
     """The newest batch of the window alone, and pooled with those before it where there are some."""
     share = knobs if len(window) == 1 else replace(knobs, alpha=knobs.alpha / 2)
 
-    def judge(rows: Sequence[Batch], steps: Sequence[dict[str, Floats]]) -> DriftAssessment:
+    def judge(rows: Sequence[Batch], since: Sequence[tuple[dict[str, Floats], dict[str, Floats]]]) -> DriftAssessment:
         table = pd.concat([one.table[list(reference.table)] for one in rows], ignore_index=True)
         scores = [np.asarray(one.scores, dtype=float) for one in rows if one.scores is not None]
         keys = [np.asarray(one.keys, dtype=object) for one in rows if one.keys is not None]
@@ -141,17 +159,20 @@ def _judge(
             current_scores=np.concatenate(scores) if scores else None,
             reference_keys=reference.keys,
             current_keys=np.concatenate(keys) if keys else None,
-            steps={
-                name: (step, np.concatenate([part[name] for part in steps])) for name, step in reference.steps.items()
-            },
+            steps=_both(reference.steps, [steps for steps, _ in since]),
+            changes=_both(reference.changes, [changes for _, changes in since]),
             segments=segments,
             **asdict(share),
         )
 
-    alone = judge(window[-1:], grown[-1:])
+    alone = judge(window[-1:], since[-1:])
     if len(window) == 1 or alone.verdict is Verdict.UNKNOWN:
         return alone
-    return _merged(alone, judge(window, grown), batches=len(window))
+    return _merged(alone, judge(window, since), batches=len(window))
+
+
+def _both(reference: dict[str, Floats], parts: Sequence[dict[str, Floats]]) -> dict[str, tuple[Floats, Floats]]:
+    return {name: (values, np.concatenate([part[name] for part in parts])) for name, values in reference.items()}
 
 
 def _merged(alone: DriftAssessment, pooled: DriftAssessment, *, batches: int) -> DriftAssessment:

@@ -20,7 +20,8 @@ THIN = 5.0
 SMALL_EFFECT = 0.2
 """Standardised mean difference (Cohen 1988) under which the words tell the spread too: the mean is not what moved."""
 
-MEAN, LEVEL, MISSING, UNSEEN, RANGE, TYPE, FRACTION = "mean", "level", "missing", "unseen", "range", "type", "fraction"
+MEAN, LEVEL, MISSING, UNSEEN, RANGE, TYPE = "mean", "level", "missing", "unseen", "range", "type"
+FRACTION, CHANGE = "fraction", "change"
 """What of a column a test looks at."""
 
 
@@ -29,7 +30,8 @@ class Move:
     """One test of one column: `p_value` in [0, 1], `words` for a person, `aspect` it looks at, `levels` it is about.
 
     `statistic` and `effect` where the test has them. `attainable`: of a test that few outcomes can fail, the p-values
-    that it may have, each with the chance of its outcome; None where any p-value may occur.
+    that it may have, each with the chance of its outcome; None where any p-value may occur. `share`: of the rows that
+    moved, in [0, 1]: the largest distance of the two distributions, or what is news.
     """
 
     p_value: float
@@ -39,6 +41,7 @@ class Move:
     effect: float | None = None
     levels: tuple[str, ...] = ()
     attainable: tuple[float, ...] | None = None
+    share: float = 1.0
 
 
 def shape_move(column: Compared) -> Move:
@@ -81,7 +84,8 @@ def distribution_move(reference: Floats, current: Floats) -> Move:
     # The asymptotic p: the exact one costs a hundred times more and differs little from 100 rows on.
     test = ks_2samp(reference, current, method="asymp")
     effect, words = _mean_move(np.sort(reference), np.sort(current))
-    return Move(float(np.clip(test.pvalue, 0, 1)), words, MEAN, float(test.statistic), effect)
+    distance = float(test.statistic)
+    return Move(float(np.clip(test.pvalue, 0, 1)), words, MEAN, distance, effect, share=distance)
 
 
 def _mean_move(reference: Floats, current: Floats) -> tuple[float | None, str]:
@@ -136,7 +140,7 @@ def level_move(counts: pd.DataFrame) -> Move:
     most = int(np.abs(shares[:, 1] - shares[:, 0]).argmax())
     level = str(counts.index[most])
     words = f"share of '{level}' {percent(shares[most, 0])} -> {percent(shares[most, 1])}"
-    return Move(p_value, words, LEVEL, statistic, distance, (level,))
+    return Move(p_value, words, LEVEL, statistic, distance, (level,), share=distance)
 
 
 def _pool_thin(counts: Floats) -> Floats:

@@ -4,6 +4,9 @@ A few rows of this are invisible to a test of the column's shape, yet nearly imp
 be counted exactly. Here most broken pipes are seen first. Persons are counted and not rows, where persons come again:
 a value that one customer has in six snapshots is known of one customer.
 
+Where the same persons come again, what became of their values since the batch before is news too: a price that changed
+for one in twenty, where it changed for one in a hundred, is far beyond what their snapshots show side by side.
+
 Numbers are judged as numbers, whatever repeats in them: a price that nobody paid before is none, however often the
 known prices occur.
 """
@@ -11,9 +14,10 @@ known prices occur.
 import numpy as np
 import pandas as pd
 
+from mlops_assets.gates.ageing import CHANGED, LOST
 from mlops_assets.gates.columns import SCORE, Column, Compared, is_missing, known
-from mlops_assets.gates.moves import FRACTION, MISSING, RANGE, UNSEEN, Move, count_levels, fisher, percent
-from mlops_assets.gates.persons import Codes, Floats
+from mlops_assets.gates.moves import CHANGE, FRACTION, MISSING, RANGE, UNSEEN, Move, count_levels, fisher, percent
+from mlops_assets.gates.persons import Codes, Floats, summed
 
 NAMED = 3
 
@@ -23,6 +27,8 @@ def news_moves(column: Compared) -> list[Move]:
     tests = []
     if is_missing(column.reference).any() or is_missing(column.current).any():
         tests.append(missing_move(column.reference, column.current, reference_worth=column.reference_worth))
+    if column.changes is not None and not column.retyped:
+        tests += change_moves(column)
     if column.retyped or column.kind == SCORE:
         return tests  # another model's scores may reach a little further: that is no news
     if column.is_levels:
@@ -37,6 +43,37 @@ def news_moves(column: Compared) -> list[Move]:
     return tests
 
 
+def change_moves(column: Compared) -> list[Move]:
+    """Fisher's exact tests of the values that returning persons lost, and of those that changed (not of ageing ones).
+
+    A person who often changes counts for what he tells: the counts are divided by how much more the changes of a
+    person vary in the reference than those of strangers would (the design effect; Kish 1965, 8.2).
+    """
+    if column.changes is None or column.persons is None:
+        return []
+    tests = []
+    kinds = [(LOST, MISSING, "lost")] if column.is_ageing else [(LOST, MISSING, "lost"), (CHANGED, CHANGE, "changed")]
+    for kind, aspect, word in kinds:
+        told = [~np.isnan(side) for side in column.changes]
+        hits = [(side[kept] == kind).astype(float) for side, kept in zip(column.changes, told, strict=True)]
+        if not (all(side.size for side in hits) and (hits[0].any() or hits[1].any())):
+            continue
+        counts = np.array([[side.sum(), side.size - side.sum()] for side in hits])
+        then, now = (float(side.mean()) for side in hits)
+        effect = _design_effect(hits[0], column.persons.reference[told[0]])
+        words = f"{word} for {percent(now)} of those who return ({percent(then)} before)"
+        tests.append(Move(fisher(np.rint(counts / effect)), words, aspect, effect=now - then, share=abs(now - then)))
+    return tests
+
+
+def _design_effect(hits: Floats, persons: Codes) -> float:
+    """How many times more the sums by person vary than independent rows would; at least 1."""
+    rate = float(hits.mean())
+    if rate in {0.0, 1.0}:
+        return 1.0
+    return max(1.0, float(np.square(summed(hits - rate, persons)).sum() / (len(hits) * rate * (1 - rate))))
+
+
 def missing_move(reference: Column, current: Column, *, reference_worth: float = 1.0) -> Move:
     """Fisher's exact test (hypergeometric) of the share of missing values; shapes (m,) and (n,).
 
@@ -48,7 +85,13 @@ def missing_move(reference: Column, current: Column, *, reference_worth: float =
         return Move(1.0, "", MISSING)
     then, now = counts[:, 0] / counts.sum(axis=1)
     p_value = fisher(np.rint(counts * [[reference_worth], [1.0]]))
-    return Move(p_value, f"missing {percent(then)} -> {percent(now)}", MISSING, effect=float(now - then))
+    return Move(
+        p_value,
+        f"missing {percent(then)} -> {percent(now)}",
+        MISSING,
+        effect=float(now - then),
+        share=abs(float(now - then)),
+    )
 
 
 def fraction_move(reference: Floats, current: Floats, *, reference_worth: float = 1.0) -> Move:
@@ -62,7 +105,7 @@ def fraction_move(reference: Floats, current: Floats, *, reference_worth: float 
     if before or not (broken and reference.size):
         return Move(1.0, "", FRACTION, attainable=(chance,))
     words = f"fractions in {percent(broken / current.size)} of the rows, whole numbers before"
-    return Move(chance, words, FRACTION, attainable=(chance,))
+    return Move(chance, words, FRACTION, attainable=(chance,), share=broken / current.size)
 
 
 def range_move(
@@ -85,7 +128,8 @@ def range_move(
         for out, where, limit in zip(beyond_it, ("below", "above"), (low, high), strict=True)
         if out.any()
     )
-    return Move(min(1.0, 2 * min(chances)), beyond, RANGE)
+    share = float(np.mean((current < low) | (current > high)))
+    return Move(min(1.0, 2 * min(chances)), beyond, RANGE, share=share)
 
 
 def _persons(values: Floats, codes: Codes | None) -> int:
@@ -130,7 +174,8 @@ def new_level_move(seen: pd.DataFrame, reference: float | None = None) -> Move:
         return Move(1.0, "", UNSEEN, attainable=chances)
     words = f"new: '{unseen.index[0]}' ({percent(float(unseen.iloc[0]) / total)} of the rows)"
     p_value = _all_current(int(unseen.iloc[0]), held, total)
-    return Move(p_value, words, UNSEEN, levels=tuple(map(str, unseen.index)), attainable=chances)
+    share = float(unseen.iloc[0]) / total
+    return Move(p_value, words, UNSEEN, levels=tuple(map(str, unseen.index)), attainable=chances, share=share)
 
 
 def unseen_move(seen: pd.DataFrame) -> Move:
@@ -150,4 +195,5 @@ def unseen_move(seen: pd.DataFrame) -> Move:
     once = int((seen["reference"] == 1).sum())
     p_value = float(nbinom.sf(rows - 1, once + 1, (held + 1) / (held + 1 + total)))
     names = ", ".join(f"'{level}'" for level in levels[:NAMED]) + (", ..." if len(levels) > NAMED else "")
-    return Move(p_value, f"new: {names} ({percent(rows / total)} of the rows)", UNSEEN, levels=levels)
+    words = f"new: {names} ({percent(rows / total)} of the rows)"
+    return Move(p_value, words, UNSEEN, levels=levels, share=rows / total)

@@ -21,6 +21,7 @@ from mlops_assets.gates.recalibration import (
     Performance,
     Recalibration,
     difference_p_value,
+    harm,
     measure,
     recalibrate,
     standard_errors_apart,
@@ -80,6 +81,7 @@ def assess_outcomes(
     current_labels: npt.ArrayLike,
     *,
     alpha: float,
+    min_effect: float = 0.002,
     segments: pd.DataFrame | npt.ArrayLike | None = None,
     reference_segments: pd.DataFrame | npt.ArrayLike | None = None,
     batches: npt.ArrayLike | None = None,
@@ -91,6 +93,9 @@ def assess_outcomes(
     min_rows: int = 100,
 ) -> OutcomeAssessment:
     """Verdict on the newest batch: FAIL if, corrected for all tests, p <= `alpha`.
+
+    A difference that costs less than the share `min_effect` of the prevalence's log-loss has p 1, since with enough
+    rows any is significant.
 
     Reference of shape (m,): out-of-sample scores of the champion in [0, 1], labels 0 or 1. Current of shape (n,): those
     of the batch, or of several that the champion never learned from; then `batches`, shape (n,), names each row's, and
@@ -110,7 +115,7 @@ def assess_outcomes(
     if fault := fault_of(then) or fault_of(now):
         return OutcomeAssessment(Verdict.UNKNOWN, None, fault, None, None, ())
     findings = [
-        _judge(window, subject, known, _look("now", now.only(member & is_in), least, interval), interval)
+        _judge(window, subject, known, _look("now", now.only(member & is_in), least, interval), interval, min_effect)
         for subject, before, member, least in _subjects(then, now, cuts, min_rows)
         for known in [_look("then", then.only(before), least, interval)]
         for window, is_in in windows.items()
@@ -155,6 +160,7 @@ def _judge(
     then: tuple[Recalibration, Performance] | str,
     now: tuple[Recalibration, Performance] | str,
     interval: float,
+    min_effect: float,
 ) -> OutcomeFinding:
     """One test, its p-value not yet corrected; UNKNOWN with the reason where it cannot be made."""
     if isinstance(then, str):
@@ -162,7 +168,9 @@ def _judge(
     if isinstance(now, str):
         return OutcomeFinding(window, subject, Verdict.UNKNOWN, None, now)
     moved = in_words(then[1], now[1], interval)
-    p_value = difference_p_value(then[0], now[0])
+    rate = now[1].observed
+    matters = harm(then[0], now[0]) >= -min_effect * (rate * np.log(rate) + (1 - rate) * np.log1p(-rate))
+    p_value = difference_p_value(then[0], now[0]) if matters else 1.0
     return OutcomeFinding(window, subject, Verdict.PASS, p_value, moved, then[1], now[1])
 
 

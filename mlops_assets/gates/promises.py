@@ -21,6 +21,7 @@ def assess_promises(
     current: pd.DataFrame,
     *,
     alpha: float,
+    min_effect: float = 0.002,
     segments: pd.DataFrame | None = None,
     reference_segments: pd.DataFrame | None = None,
     interval: float = 0.95,
@@ -32,24 +33,24 @@ def assess_promises(
     both or neither `key`, the person of each row. `segments` and `reference_segments` stand in the same order of rows.
     So the second look can take an alarm back, and never raise one.
     """
-    knobs = {"alpha": alpha, "interval": interval, "min_rows": min_rows}
+    knobs = {"alpha": alpha, "min_effect": min_effect, "interval": interval, "min_rows": min_rows}
     judged = _assess(reference, current, segments, reference_segments, knobs)
     if judged.verdict is not Verdict.FAIL:
         return judged
-    part = since_last_change(reference, alpha=alpha, min_rows=min_rows)
+    part = since_last_change(reference, alpha=alpha, min_effect=min_effect, min_rows=min_rows)
     if part.all():
         return judged
     cut = None if reference_segments is None else reference_segments[part]
     return _assess(reference[part], current, segments, cut, knobs)
 
 
-def since_last_change(reference: pd.DataFrame, *, alpha: float, min_rows: int) -> Bools:
+def since_last_change(reference: pd.DataFrame, *, alpha: float, min_effect: float = 0.002, min_rows: int) -> Bools:
     """Which rows of `reference` came since its scores last kept their word otherwise; shape (m,).
 
     Months are taken from the newest backwards, each held at `alpha` against all later ones, up to the first that fails.
     """
     names = reference["batch"].astype(str).to_numpy()
-    knobs = {"alpha": alpha, "min_rows": min_rows}
+    knobs = {"alpha": alpha, "min_effect": min_effect, "min_rows": min_rows}
     part = np.zeros(len(names), dtype=bool)
     for month in sorted(set(names), reverse=True):
         older = names == month

@@ -25,12 +25,14 @@ STEPS, SETTLED = 50, 1e-9
 class Recalibration:
     """Intercept and slope, shape (2,), of label on log-odds of the score, and their covariance, shape (2, 2).
 
-    `influences`, shape (n, 2): by how much each row moved them; `persons`: who the rows are.
+    `influences`, shape (n, 2): by how much each row moved them; `persons`: who the rows are. `information`, shape
+    (2, 2): of a row, on average.
     """
 
     coefficients: Floats
     covariance: Floats
     influences: Floats
+    information: Floats
     persons: Codes | None = None
 
 
@@ -82,7 +84,7 @@ def recalibrate(labels: Floats, scores: Floats, weights: Floats, persons: Codes 
     count = len(labels) if persons is None else len(np.unique(persons))
     influences = influences * (count / max(1, count - 2)) ** 0.5
     by_person = summed(influences, persons)
-    return Recalibration(found, by_person.T @ by_person, influences, persons)
+    return Recalibration(found, by_person.T @ by_person, influences, information / len(labels), persons)
 
 
 def difference_p_value(then: Recalibration, now: Recalibration) -> float:
@@ -94,6 +96,15 @@ def difference_p_value(then: Recalibration, now: Recalibration) -> float:
     moved = now.coefficients - then.coefficients
     distance = float(moved @ np.linalg.solve(_spread_of_difference(then, now), moved))
     return float(np.exp(-max(0.0, distance) / 2))
+
+
+def harm(then: Recalibration, now: Recalibration) -> float:
+    """Log-loss, nats a row, that scores which mean what they meant `then` lose `now`; >= 0.
+
+    The second order of the loss in what moved: d' I d / 2, with the information of a row now.
+    """
+    moved = now.coefficients - then.coefficients
+    return float(moved @ now.information @ moved / 2)
 
 
 def _spread_of_difference(then: Recalibration, now: Recalibration) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlops_assets.gates.columns import Column, Compared, is_missing, known
-from mlops_assets.gates.moves import FRACTION, LEVEL, MEAN, MISSING, RANGE, UNSEEN, Move, changed, percent
+from mlops_assets.gates.moves import CHANGE, FRACTION, LEVEL, MEAN, MISSING, RANGE, UNSEEN, Move, changed, percent
 from mlops_assets.gates.persons import Floats
 
 Bools = npt.NDArray[np.bool_]
@@ -54,6 +54,8 @@ def _measure(values: Column, test: Move, reference: Column) -> Floats:
     gone = is_missing(values)
     if test.aspect == MISSING:
         return gone.astype(float)
+    if test.aspect == CHANGE:
+        return np.full(len(values), np.nan)  # whose value changed is known of pairs of rows
     if test.aspect in {LEVEL, UNSEEN}:
         names = np.array([("" if value is None else f"{value}") for value in values])
         return np.where(gone, np.nan, np.isin(names, test.levels))

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from mlops_assets.gates.ageing import FEW_PAIRS, stacked, steps_of
+from mlops_assets.gates.ageing import CHANGED, FEW_PAIRS, LOST, changes_of, stacked, steps_of
 from mlops_assets.gates.findings import DriftAssessment
 from mlops_assets.gates.monthly import Batch, assess_month
 from mlops_assets.gates.verdict import Verdict
@@ -238,3 +238,37 @@ def test_nobody_is_followed_where_a_batch_has_no_name_or_no_keys() -> None:
     assert [any("growth" in finding.moved for finding in one.findings) for one in told] == [False, False]
     kinds = [{f.column: f.statistic for f in one.findings}["tenure"] for one in told]
     assert kinds[0] != kinds[1]
+
+
+def few_lose_their_partner(month: pd.DataFrame) -> pd.DataFrame:
+    """One in twenty says another word for the partner; nobody did before, and no share moves: as many the other way."""
+    other = month.partner.map({1: 0, 0: 1})
+    return month.assign(partner=month.partner.mask(month.index % 20 == 0, other))
+
+
+def few_gaps(month: pd.DataFrame) -> pd.DataFrame:
+    """One price in forty is missing."""
+    return month.assign(monthly_charges=month.monthly_charges.mask(month.index % 40 == 0))
+
+
+@pytest.mark.parametrize(("move", "column"), [(few_lose_their_partner, "partner"), (few_gaps, "monthly_charges")])
+def test_what_few_returning_persons_show_is_found_though_the_snapshots_hardly_differ(
+    move: Callable[[pd.DataFrame], pd.DataFrame], column: str
+) -> None:
+    months = [*PANEL[:7], move(PANEL[7]), *PANEL[8:]]
+
+    judged = judge(months, 7)
+
+    assert (judged.verdict, judged.findings[0].column) == (Verdict.FAIL, column)
+
+
+def test_what_became_of_a_value_is_told_of_persons_who_return_only() -> None:
+    table = pd.DataFrame({"price": [1.0, 2.0, 1.0, 3.0, np.nan, 5.0], "plan": ["a", "b", "a", None, "a", "c"]})
+    rows = stacked(
+        [(table, ["x", "y", "x", "y", "x", "z"], ["2024-01", "2024-01", "2024-02", "2024-02", "2024-03", "2024-03"])]
+    )
+
+    told = changes_of(rows)
+
+    np.testing.assert_array_equal(told["price"], [np.nan, np.nan, 0.0, CHANGED, LOST, np.nan])
+    np.testing.assert_array_equal(told["plan"], [np.nan, np.nan, 0.0, LOST, 0.0, np.nan])

@@ -377,3 +377,29 @@ def test_a_report_that_does_not_begin_with_the_batch_is_refused() -> None:
 
     with pytest.raises(ValueError, match=r"begins with the row '\*'"):
         verdict_of(table)
+
+
+def test_with_many_rows_what_moved_by_little_is_no_drift_and_what_moved_by_more_is() -> None:
+    rng = np.random.default_rng(3)
+    rows = 60_000
+    reference = pd.DataFrame({"price": rng.normal(size=rows), "kind": rng.choice(["a", "b"], size=rows)})
+    current = pd.DataFrame({"price": rng.normal(size=rows), "kind": rng.choice(["a", "b"], size=rows)})
+
+    little = assess_drift(reference, current.assign(price=current.price + 0.03), alpha=0.005)
+    anything = assess_drift(reference, current.assign(price=current.price + 0.03), alpha=0.005, min_effect=0.0)
+    more = assess_drift(reference, current.assign(price=current.price + 0.1), alpha=0.005)
+
+    assert [one.verdict for one in (little, anything, more)] == [Verdict.PASS, Verdict.FAIL, Verdict.FAIL]
+
+
+def test_a_new_level_in_one_row_of_five_hundred_is_news_among_many_rows_and_in_one_of_ten_thousand_is_none() -> None:
+    rng = np.random.default_rng(4)
+    rows = 40_000
+    reference = pd.DataFrame({"kind": rng.choice(["a", "b"], size=rows)})
+
+    def judged(share: float) -> Verdict:
+        kind = rng.choice(["a", "b"], size=rows).astype(object)
+        kind[: round(share * rows)] = "c"
+        return assess_drift(reference, pd.DataFrame({"kind": kind}), alpha=0.005).verdict
+
+    assert (judged(0.002), judged(0.0001)) == (Verdict.FAIL, Verdict.PASS)

@@ -398,3 +398,19 @@ def test_a_table_is_typed_whatever_it_holds() -> None:
     told, untold = (findings_table(assess(NOW, labels)).dtypes for labels in (KEPT, np.zeros(len(NOW))))
 
     pd.testing.assert_series_equal(told, untold)
+
+
+def test_with_many_rows_a_difference_that_costs_next_to_nothing_is_no_broken_promise() -> None:
+    rng = np.random.default_rng(5)
+    rows = 200_000
+    odds = rng.normal(-1, 1.5, size=(2, rows))
+    scores = 1 / (1 + np.exp(-odds))
+    then, now = (
+        (rng.random(rows) < 1 / (1 + np.exp(-side - shift))).astype(float)
+        for side, shift in zip(odds, (0, 0.03), strict=True)
+    )
+
+    def verdict(min_effect: float) -> Verdict:
+        return assess_outcomes(scores[0], then, scores[1], now, alpha=0.004, min_effect=min_effect).verdict
+
+    assert (verdict(0.002), verdict(0.0)) == (Verdict.PASS, Verdict.FAIL)

@@ -114,7 +114,7 @@ def test_the_p_value_of_two_recalibrations_is_walds() -> None:
     rng = np.random.default_rng(1)
     # Two rows whose influences are apart: their squares are the covariance.
     errors = [np.diag(rng.uniform(0.3, 1, 2)) for _ in range(2)]
-    one, other = (Recalibration(rng.normal(size=2), error**2, error) for error in errors)
+    one, other = (Recalibration(rng.normal(size=2), error**2, error, np.eye(2)) for error in errors)
     distance = ((one.coefficients - other.coefficients) ** 2 / np.diag(one.covariance + other.covariance)).sum()
 
     assert difference_p_value(one, other) == pytest.approx(chi2.sf(distance, 2))
