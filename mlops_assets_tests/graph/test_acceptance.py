@@ -28,6 +28,8 @@ from mlops_assets.params import Params
 from mlops_assets.storage import SIMULATED, Layers
 from mlops_assets.trainings import CAUSES, JOB, attempts_of
 
+pytestmark = pytest.mark.slow  # a year of months and two trainings; the rule is tested in `gates`
+
 BEFORE, FIRST, SECOND, THIRD = "2024-06", "2024-07", "2024-08", "2024-09"
 WHO: dict[str, Any] = {"actor": "ann", "reason": "the new tariff stays"}
 

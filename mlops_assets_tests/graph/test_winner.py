@@ -21,6 +21,8 @@ from mlops_assets.relocation import relocate
 from mlops_assets.storage import Layers, bytes_table
 from mlops_assets.tracking import EXPERIMENT
 
+pytestmark = pytest.mark.slow  # a home of its own, trained twice; what leads is tested in `learning/test_profiles.py`
+
 WINNER, LOSER = "recency_weighted", "all_history"
 PICTURES = ("roc", "precision_recall", "calibration", "confusion", "gain", "shap_summary")
 METRICS = ("log_loss", "roc_auc", "average_precision", "f1", "calibration_error", "lift_at_10", "expected_profit")
