@@ -3,6 +3,7 @@
 Nothing here makes a champion; `assets.champion` does, and refuses a verdict that was about something else.
 """
 
+import json
 from typing import Any
 
 import dagster as dg
@@ -52,6 +53,11 @@ def promotion_verdict(
     champion = read_champion(layers)
     bound_to = subject(layers, champion, params)
     since = changed_since(causes_of(context))
+    if context.run.parent_run_id and (before := verdict_that_made(champion, bound_to, layers)):
+        why = "the run was cut off after it had made the champion, and is repeated"
+        gate = checks.gate("promotion_verdict", "promotion", Verdict.PASS, why)
+        yield from checks.publish("promotion_verdict", before, gate, verdict=str(Verdict.PASS), why=why)
+        return
     judged = judge(
         churn_model,
         scores,
@@ -112,6 +118,20 @@ def promotion_verdict(
         judged=bound_to,
         **(profile.or_why_not(context, winners) if len(won) else {}),
     )
+
+
+def verdict_that_made(champion: Champion | None, bound_to: dict[str, str | None], layers: Layers) -> Bundle | None:
+    """The verdict that lies there, if it has made the champion and is about the same training; None otherwise.
+
+    Asked again, with a champion that is the challenger itself, the gate would answer another question.
+    """
+    if champion is None or not layers.exists("promotion_verdict"):
+        return None
+    document = layers.named("promotion_verdict", "verdict.json")
+    judged = json.loads(document)["judged"]
+    if md5(document) != champion.verdict_md5 or {**judged, "champion": bound_to["champion"]} != bound_to:
+        return None
+    return Bundle(layers.read("promotion_verdict"), {"verdict.json": document})
 
 
 def attempt_facts(context: dg.AssetExecutionContext, training_set: pd.DataFrame, params: Params) -> dict[str, Any]:

@@ -256,3 +256,16 @@ def test_a_model_of_recent_months_may_be_poor_about_old_ones_and_one_of_all_mont
 
     behind = verdicts.set_index("candidate")["value"]
     assert 0 < behind[RECENT] < 0.6 * behind[CHALLENGER]
+
+
+def test_a_repeated_run_finds_the_verdict_that_has_made_the_champion_and_no_other(
+    layers: Layers, params: Params
+) -> None:
+    champion = read_champion(layers)
+    bound_to = promotion.subject(layers, champion, params)
+    before = promotion.verdict_that_made(champion, bound_to, layers)
+    assert champion is not None
+    assert before is not None
+    assert md5(before.files["verdict.json"]) == champion.verdict_md5
+    assert promotion.verdict_that_made(champion, {**bound_to, "training_set": "0" * 32}, layers) is None
+    assert promotion.verdict_that_made(None, bound_to, layers) is None
