@@ -41,11 +41,13 @@ def stacked(parts: Sequence[tuple[pd.DataFrame, npt.ArrayLike, npt.ArrayLike]]) 
     )
 
 
-def steps_of(snapshots: Snapshots, learned: int) -> dict[str, Floats]:
+def steps_of(snapshots: Snapshots, learned: int, seen: int | None = None) -> dict[str, Floats]:
     """Of each ageing column the step since the same person's row in the batch before, shape (n,), NaN where none is.
 
-    Whether a column ages is read from the first `learned` rows. Batches stand in their order as text. A batch that
-    follows at more than the usual distance, since one between was never delivered, has no steps.
+    Whether a column ages is read from the first `learned` rows, those of the reference; where nobody comes twice in it,
+    from the first `seen`, those before the batch; and where there are none either, from the batch, if the step is the
+    same for nearly all. Batches stand in their order as text. A batch that follows at more than the usual distance,
+    since one between was never delivered, has no steps.
     """
     before = _row_before(snapshots)
     known = before >= 0
@@ -56,10 +58,20 @@ def steps_of(snapshots: Snapshots, learned: int) -> dict[str, Floats]:
         values = snapshots.table[name].to_numpy(dtype=float, na_value=np.nan)
         step = np.full(len(values), np.nan)
         step[known] = values[known] - values[before[known]]
-        judged = step[:learned][~np.isnan(step[:learned])]
-        if len(judged) >= FEW_PAIRS and (judged > 0).mean() >= NEARLY_ALL:
+        if _ages(step, learned, seen or learned):
             found[str(name)] = step
     return found
+
+
+def _ages(step: Floats, learned: int, seen: int) -> bool:
+    """Whether the steps are those of an ageing column, by the oldest rows that can tell."""
+    for end in (learned, seen):
+        told = step[:end][~np.isnan(step[:end])]
+        if len(told) >= FEW_PAIRS:
+            return bool((told > 0).mean() >= NEARLY_ALL)
+    told = step[~np.isnan(step)]
+    values, counts = np.unique(told, return_counts=True)
+    return len(told) >= FEW_PAIRS and bool(values[counts.argmax()] > 0 and counts.max() >= NEARLY_ALL * len(told))
 
 
 CHANGED, LOST = 1.0, 2.0

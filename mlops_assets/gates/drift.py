@@ -105,7 +105,8 @@ def assess_drift(
     together = None
     if is_told:
         is_current = np.arange(len(reference) + len(current)) >= len(reference)
-        pooled = {name: column.pooled for name, column in columns.items()}
+        # Dealt among strangers, "his row of the month before is known" would tell the samples apart.
+        pooled = {name: column.pooled for name, column in columns.items() if persons or not column.is_ageing}
         codes = None if persons is None else persons.pooled
         together = joint_move(
             pooled, is_current, score=SCORE, permutations=permutations, seed=seed, persons=codes, grown=set(steps or ())

@@ -135,7 +135,8 @@ def _since(
     parts = [(reference, keys, batches)]
     parts += [(table[list(reference)], known, np.full(len(table), name)) for table, known, name in named]
     snapshots = stacked(parts)
-    return steps_of(snapshots, len(reference)), changes_of(snapshots)
+    seen = len(snapshots.table) - len(window[-1].table)
+    return steps_of(snapshots, len(reference), seen), changes_of(snapshots)
 
 
 def _judge(

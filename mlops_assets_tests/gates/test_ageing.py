@@ -272,3 +272,28 @@ def test_what_became_of_a_value_is_told_of_persons_who_return_only() -> None:
 
     np.testing.assert_array_equal(told["price"], [np.nan, np.nan, 0.0, CHANGED, LOST, np.nan])
     np.testing.assert_array_equal(told["plan"], [np.nan, np.nan, 0.0, LOST, 0.0, np.nan])
+
+
+def test_customers_who_begin_to_come_back_only_age_and_a_price_rise_among_them_is_seen() -> None:
+    pool = pd.read_csv(SOURCE)[COLUMNS].sample(frac=1, random_state=8, ignore_index=True)
+    learned, june = pool.iloc[: 6 * PERSONS], pool.iloc[6 * PERSONS : 7 * PERSONS].reset_index(drop=True)
+
+    def older(months: int) -> pd.DataFrame:
+        total = june.total_charges.fillna(0) + months * june.monthly_charges
+        return june.assign(tenure=june.tenure + months, total_charges=total, key=np.arange(PERSONS))
+
+    def verdict(now: pd.DataFrame, *earlier: pd.DataFrame) -> Verdict:
+        return assess_month(
+            learned,
+            now[COLUMNS],
+            earlier=[Batch(one[COLUMNS], None, one.key, NAMES[6 + at]) for at, one in enumerate(earlier)],
+            reference_batches=np.repeat(NAMES[:6], PERSONS),
+            reference_keys=-1 - np.arange(6 * PERSONS),
+            current_keys=now.key,
+            batch=NAMES[6 + len(earlier)],
+            alpha=0.005,
+        ).verdict
+
+    months = [older(number) for number in range(4)]
+    assert [verdict(months[at], *months[max(0, at - 2) : at]) for at in range(4)] == [Verdict.PASS] * 4
+    assert verdict(dearer(months[3]), *months[1:3]) is Verdict.FAIL
