@@ -20,6 +20,9 @@ THIN = 5.0
 SMALL_EFFECT = 0.2
 """Standardised mean difference (Cohen 1988) under which the words tell the spread too: the mean is not what moved."""
 
+STRANGERS = 0.1
+"""Share of rows of persons whom the champion learned from, above which scores are not compared with its promise."""
+
 MEAN, LEVEL, MISSING, UNSEEN, RANGE, TYPE = "mean", "level", "missing", "unseen", "range", "type"
 FRACTION, CHANGE = "fraction", "change"
 """What of a column a test looks at."""
@@ -52,10 +55,12 @@ def shape_move(column: Compared) -> Move:
         return level_move(count_levels(column))
     told = distribution_move(*(np.asarray(known(side), dtype=float) for side in column.judged))
     if column.kind == SCORE and column.persons is not None and told.statistic is not None:
-        sides = column.persons.reference, column.persons.current
-        told = replace(
-            told, p_value=_as_strangers(told.statistic, *(effective_rows(np.ones(len(s)), s) for s in sides))
-        )
+        then, now = column.persons.reference, column.persons.current
+        if np.isin(now, then).mean() > STRANGERS:
+            # The reference's scores are of models that never saw the person, the current ones of one that did.
+            return replace(told, p_value=1.0, words="")
+        worth = [effective_rows(np.ones(len(side)), side) for side in (then, now)]
+        told = replace(told, p_value=_as_strangers(told.statistic, *worth))
     return replace(told, words=f"growth from batch to batch: {told.words}") if column.is_ageing and told.words else told
 
 

@@ -174,7 +174,7 @@ def ask_all(copy: "Clone") -> dict[str, tuple[int, str]]:
     params = copy.root / "params.yaml"
     kept = params.read_text()
     (nothing,) = ask(copy, "repro")
-    params.write_text(kept.replace("alpha: 0.005", "alpha: 0.02"))
+    params.write_text(kept.replace("alpha: 0.002", "alpha: 0.02"))
     (turned,) = ask(copy, "repro --dry")
     params.write_text(kept)
     lines = {
