@@ -108,4 +108,7 @@ def accept(batch: str, what: str | None, actor: str | None, reason: str, *, take
         opened.resources["history"].add(signed)
         verb = "taken back" if take_back else "accepted"
         click.echo(f"{kind} of {batch} {verb} by {signed.actor}: {reason}")
+        for said, figure in signed.figures.items():
+            if said.startswith(("drift@", "outcomes@")):
+                click.echo(f"  {said.replace('@', ' of ')}: {figure}")
         click.echo(NEXT[kind][take_back].format(batch=batch))
